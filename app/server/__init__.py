@@ -1,0 +1,42 @@
+"""The server: a Flask app over a durable store, and a hub of live streams."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from app.config import Settings
+    from app.server.hub import Hub
+    from app.server.services.bus import Bus
+
+
+def create_app(bus: Bus, *, hub: Hub) -> Flask:
+    """Put the routes together, behind the door. Opens nothing and starts nothing."""
+    from flask import Flask
+
+    from app.model import MAX_BODY_BYTES
+    from app.server.api import _http, agents, docs, live, messages, metrics, session, system, websocket
+    from app.server.api.door import Door
+    from app.server.api.problems import problem_response
+
+    app = Flask(__name__, static_folder=None)
+    door = Door(app.wsgi_app, bus, token_sha256=_expected_token(bus.settings))
+    app.wsgi_app = door  # type: ignore[method-assign]
+    app.extensions["relay"] = _http.Relay(bus=bus, hub=hub, door=door, started_s=bus.clock.monotonic_s())
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.config["SOCK_SERVER_OPTIONS"] = websocket.SERVER_OPTIONS
+    app.url_map.converters["int"] = _http.IdConverter
+    app.url_map.merge_slashes = False
+    app.register_error_handler(Exception, problem_response)
+    for noun in (agents, messages, live, websocket, session, system, metrics, docs):
+        app.register_blueprint(noun.blueprint)
+    return app
+
+
+def _expected_token(settings: Settings) -> bytes | None:
+    if settings.token is not None:
+        return hashlib.sha256(settings.token.encode()).digest()
+    return bytes.fromhex(settings.token_sha256) if settings.token_sha256 else None

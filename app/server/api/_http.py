@@ -1,0 +1,74 @@
+"""What routes need of a request besides its parsed body and query."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from flask import Response, current_app, request
+from werkzeug.routing import IntegerConverter
+
+from app.errors import Invalid
+from app.model import MAX_ID
+from app.server.api.door import REQUEST_ID, Door, missing_headers
+from app.server.hub import Hub
+from app.server.services.bus import Bus
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relay:
+    """What the routes work with."""
+
+    bus: Bus
+    hub: Hub
+    door: Door
+    #: when this process began to serve, on the monotonic clock
+    started_s: float
+
+
+def relay() -> Relay:
+    """The relay that this app serves."""
+    return cast("Relay", current_app.extensions["relay"])
+
+
+class IdConverter(IntegerConverter):
+    """Ids in paths fit into 64 bits; a larger number names nothing."""
+
+    def __init__(self, map: Any, **options: Any) -> None:
+        super().__init__(map, **({"max": MAX_ID} | options))
+
+
+def request_id() -> str:
+    """This request's name in answers and logs."""
+    return cast("str", request.environ[REQUEST_ID])
+
+
+def agent_secret() -> str | None:
+    """The agent secret that a request carries."""
+    return request.environ.get("HTTP_X_AGENT_RELAY_AGENT_SECRET") or None
+
+
+def header_number(name: str) -> int | None:
+    """A whole number from a header.
+
+    :raises Invalid: it is something else.
+    """
+    value = request.headers.get(name)
+    if value is None or value == "":
+        return None
+    if not value.isascii() or not value.isdigit() or len(value) > 19 or int(value) > MAX_ID:
+        raise Invalid.field(name, "must be an event id: a whole number")
+    return int(value)
+
+
+def answer_headers() -> list[tuple[str, str]]:
+    """What an answer carries that leaves by another way than the app's."""
+    return missing_headers(request.environ)
+
+
+def take_over(handler: Callable[[socket.socket], None]) -> Response:
+    """Give this request's socket to ``handler``; what is returned here is never sent."""
+    cast("Callable[[Callable[[socket.socket], None]], None]", request.environ["relay.takeover"])(handler)
+    return Response(status=200)

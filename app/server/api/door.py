@@ -1,0 +1,218 @@
+"""The door: what every request passes before its route, and what every answer leaves with.
+
+Who gets in is section 3 of the contract: the Host must be one of ours (a rebound name is not), a web page of another
+origin is refused, a token is asked for where there is one, and a body is read only as JSON. It is plain WSGI around the
+app, so that nothing of the app runs for whoever does not get in, and so that it costs a request next to nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import socket
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from app.errors import HostRefused, OriginRefused, RelayError, Unauthorized, UnsupportedMediaType
+from app.server.api.problems import SECURITY_HEADERS, new_request_id, render_problem
+from app.server.services import sessions
+from app.server.services.bus import Bus
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+Headers = list[tuple[str, str]]
+
+#: Under /api, yet open to everyone: a probe for service managers, and how a browser gets its session.
+OPEN_PATHS = frozenset({"/api/healthz", "/api/session/redeem"})
+WEBSOCKET_PATH = "/api/ws"
+
+#: In the WSGI environ: this request's name in answers and logs.
+REQUEST_ID = "relay.request_id"
+#: In the WSGI environ: the route that answered, put there by the route itself.
+ROUTE = "relay.route"
+#: In the WSGI environ: a WebSocket whose token has yet to come, in its first frame.
+NEEDS_TOKEN = "relay.needs_token"  # noqa: S105 - a key
+_CORS_ORIGIN = "relay.cors_origin"
+
+_ALLOWED_HEADERS = (
+    "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-Agent-Relay-Token, X-Agent-Relay-Agent-Secret"
+)
+_MAX_KNOWN_HOSTS = 1_000
+
+
+class Door:
+    """WSGI around an app."""
+
+    def __init__(self, app: WSGIApplication, bus: Bus, *, token_sha256: bytes | None) -> None:
+        """:param token_sha256: of the shared token, or None where none is asked."""
+        self._app = app
+        self._bus = bus
+        self.token_sha256 = token_sha256
+        settings = bus.settings
+        self._names = own_names() | {name.lower() for name in settings.allowed_hosts}
+        self._good_hosts: set[str] = set()
+        self._any_origin = "*" in settings.cors_origins
+        self._origins = frozenset(settings.cors_origins) - {"*"}
+        self._lock = threading.Lock()
+        self._answers: Counter[tuple[str, str, str]] = Counter()
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request, or say why not."""
+        environ[REQUEST_ID] = new_request_id()
+
+        def start(status: str, headers: Headers, exc_info: Any = None) -> Callable[[bytes], object]:
+            with self._lock:
+                self._answers[environ["REQUEST_METHOD"], environ.get(ROUTE, "(none)"), status[:3]] += 1
+            return start_response(status, headers + missing_headers(environ, headers), exc_info)
+
+        try:
+            if self._check(environ):
+                return self._app(environ, start)
+        except RelayError as error:
+            headers, body = render_problem(error, environ["PATH_INFO"], environ[REQUEST_ID])
+            start(f"{error.status} {HTTPStatus(error.status).phrase}", [*headers, ("Content-Length", str(len(body)))])
+            return [b"" if environ["REQUEST_METHOD"] == "HEAD" else body]
+        start("204 No Content", [])
+        return [b""]
+
+    def answers(self) -> list[tuple[tuple[str, str, str], int]]:
+        """How many answers there were, by method, route and status."""
+        with self._lock:
+            return sorted(self._answers.items())
+
+    def _check(self, environ: WSGIEnvironment) -> bool:
+        """Let a request in, or raise what is wrong with it.
+
+        :returns: False for a pre-flight, which is answered here.
+        """
+        self._check_host(environ.get("HTTP_HOST", ""))
+        path: str = environ["PATH_INFO"]
+        if not path.startswith("/api/"):
+            return True
+        self._check_origin(environ)
+        if environ["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ:
+            return False
+        if path not in OPEN_PATHS:
+            presented = presented_token(environ)
+            if presented is None and path == WEBSOCKET_PATH and "HTTP_UPGRADE" in environ:
+                # A browser cannot put it into the handshake: it comes in the first frame.
+                environ[NEEDS_TOKEN] = self.token_sha256 is not None
+            else:
+                self.authorise(presented)
+        if environ.get("CONTENT_LENGTH", "0") not in {"", "0"}:
+            kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+            if kind != "application/json":
+                raise UnsupportedMediaType
+        return True
+
+    def _check_host(self, host: str) -> None:
+        if host in self._good_hosts:
+            return
+        check_host(host, self._names)
+        if len(self._good_hosts) < _MAX_KNOWN_HOSTS:
+            self._good_hosts.add(host)
+
+    def _check_origin(self, environ: WSGIEnvironment) -> None:
+        origin = environ.get("HTTP_ORIGIN")
+        if origin is not None:
+            if origin in self._origins or (self._any_origin and origin != "null"):
+                environ[_CORS_ORIGIN] = origin
+                return
+            if origin != f"{environ['wsgi.url_scheme']}://{environ['HTTP_HOST']}":
+                raise OriginRefused(
+                    f"A page of {origin} may not call this relay; if it may, add it to AGENT_RELAY_CORS_ORIGINS."
+                )
+        site = environ.get("HTTP_SEC_FETCH_SITE")
+        if site is not None and site not in {"same-origin", "none"}:
+            raise OriginRefused(f"A page of another site may not call this relay (Sec-Fetch-Site: {site}).")
+
+    def authorise(self, presented: str | None) -> None:
+        """Hold a presented token against the shared one, then against the sessions.
+
+        :raises Unauthorized: it is neither.
+        """
+        expected = self.token_sha256
+        if expected is None:
+            return
+        challenge = {"WWW-Authenticate": "Bearer"}
+        if presented is None:
+            raise Unauthorized(headers=challenge)
+        if hmac.compare_digest(hashlib.sha256(_octets(presented)).digest(), expected):
+            return
+        if not sessions.is_live(self._bus, presented, token_sha256=expected):
+            raise Unauthorized(
+                "This token is not the relay's (any more): get the current one from whoever runs it.", headers=challenge
+            )
+
+
+def _octets(header: str) -> bytes:
+    """A header's bytes as they came (PEP 3333 shows them as Latin-1), or a frame's text in UTF-8."""
+    try:
+        return header.encode("latin-1")
+    except UnicodeEncodeError:
+        return header.encode()
+
+
+def presented_token(environ: WSGIEnvironment) -> str | None:
+    """The token that a request carries."""
+    scheme, _, value = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    if value and scheme.lower() == "bearer" and value.strip():
+        return str(value.strip())
+    return environ.get("HTTP_X_AGENT_RELAY_TOKEN") or None
+
+
+def own_names() -> set[str]:
+    """Names under which this machine is reached by people on it and beside it."""
+    name = socket.gethostname().lower()
+    short = name.partition(".")[0]
+    return {"localhost", name, short, f"{short}.local"}
+
+
+def check_host(host: str, names: set[str]) -> None:
+    """DNS rebinding needs a name that an attacker owns: an IP literal or one of our own names is none.
+
+    :raises HostRefused: the header is missing or names something else.
+    """
+    bare = _without_port(host).lower().rstrip(".")
+    if bare in names:
+        return
+    try:
+        ipaddress.ip_address(bare.strip("[]"))
+    except ValueError:
+        raise HostRefused(
+            f"This relay does not answer to the host {bare!r}; if it should, add it to AGENT_RELAY_ALLOWED_HOSTS."
+        ) from None
+
+
+def _without_port(host: str) -> str:
+    if host.startswith("["):
+        return host[: host.find("]") + 1] or host
+    return host.rpartition(":")[0] if host.count(":") == 1 else host
+
+
+def missing_headers(environ: WSGIEnvironment, present: Sequence[tuple[str, str]] = ()) -> Headers:
+    """What every answer carries, as far as it does not yet."""
+    own = {name for name, _ in present}
+    headers = [pair for pair in SECURITY_HEADERS if pair[0] not in own]
+    if "X-Request-Id" not in own:
+        headers.append(("X-Request-Id", environ[REQUEST_ID]))
+    origin = environ.get(_CORS_ORIGIN)
+    if origin is not None:
+        headers = [pair for pair in headers if pair[0] != "Cross-Origin-Resource-Policy"]
+        headers += [
+            ("Access-Control-Allow-Origin", origin),
+            ("Access-Control-Expose-Headers", "Retry-After, X-Request-Id"),
+            ("Vary", "Origin"),
+        ]
+        if environ["REQUEST_METHOD"] == "OPTIONS":
+            headers += [
+                ("Access-Control-Allow-Methods", "GET, POST, PATCH, DELETE"),
+                ("Access-Control-Allow-Headers", _ALLOWED_HEADERS),
+                ("Access-Control-Max-Age", "600"),
+            ]
+    return headers

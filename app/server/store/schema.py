@@ -1,0 +1,176 @@
+"""The tables, as SQLAlchemy Core: the one description that queries and the migration test are held against.
+
+Instants are integers, milliseconds since 1970 UTC. JSON is text: the relay never looks inside it.
+
+A message's id *is* the sequence number of the event that announced it. One number line for both means that a reader who
+has seen everything up to N has seen every message up to N too, on any store, whatever the order of commits.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    and_,
+)
+
+metadata = MetaData()
+
+#: SQLite makes a rowid alias only of the exact type INTEGER.
+_Id = BigInteger().with_variant(Integer, "sqlite")
+
+#: Numbers that every transaction shares. ``seq`` hands out event numbers: its row is written before the events are, so
+#: numbers are given in commit order. ``floor`` is the newest event that retention has removed.
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+agents = Table(
+    "agents",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("status", Text, nullable=False),  # what the card shows
+    Column("reported_status", Text, nullable=False),  # what the agent said last: it comes back to this
+    Column("ready", Boolean, nullable=False),
+    Column("rig", Text),
+    Column("project", Text),
+    Column("host", Text),
+    Column("version", Text),
+    Column("meta", Text, nullable=False),
+    Column("wake_paths", Text, nullable=False),
+    Column("prompt_chars", BigInteger, nullable=False),
+    Column("secret_sha256", LargeBinary),
+    Column("registered_at", BigInteger, nullable=False),
+    Column("last_seen_at", BigInteger, nullable=False),
+)
+
+#: What each agent receives: its own id, ``broadcast``, and its tags, capabilities and labels. ``human`` has one row.
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    Column("agent_id", Text, primary_key=True),
+    Column("topic", Text, primary_key=True),
+    Column("position", Integer, nullable=False),  # the order in which the card lists it
+    Column("by_client", Boolean, nullable=False),
+    Column("by_human", Boolean, nullable=False),
+    Column("since_id", BigInteger, nullable=False),  # fan-out up to here came before the subscription
+    Index("ix_subscriptions_topic", "topic", "agent_id"),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=False),
+    Column("sender", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("subject", Text),
+    Column("body", Text, nullable=False),
+    Column("channel", Text),
+    Column("kind", Text, nullable=False),
+    Column("thread_id", BigInteger, nullable=False),
+    Column("reply_to", BigInteger),
+    Column("claimable", Boolean, nullable=False),
+    Column("claimed_by", Text),
+    Column("claimed_at", BigInteger),
+    Column("priority", Text, nullable=False),
+    Column("meta", Text, nullable=False),
+    Column("task_id", BigInteger),
+    Column("verified", Boolean, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+)
+_open = and_(messages.c.claimable, messages.c.claimed_by.is_(None))
+_held = messages.c.claimed_by.is_not(None)
+_channelled = messages.c.channel.is_not(None)
+Index("ix_messages_target", messages.c.target, messages.c.id)
+Index("ix_messages_thread", messages.c.thread_id, messages.c.id)
+Index("ix_messages_sender", messages.c.sender, messages.c.id)
+Index(
+    "ix_messages_channel",
+    messages.c.channel,
+    messages.c.id,
+    sqlite_where=_channelled,
+    postgresql_where=_channelled,
+)
+Index("ix_messages_open", messages.c.target, messages.c.id, sqlite_where=_open, postgresql_where=_open)
+Index("ix_messages_held", messages.c.claimed_by, messages.c.id, sqlite_where=_held, postgresql_where=_held)
+
+#: What happened between one message and one recipient. Rows outlive a pruned agent and go with their message.
+receipts = Table(
+    "receipts",
+    metadata,
+    Column("message_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("agent_id", Text, primary_key=True),
+    Column("offered_at", BigInteger),
+    Column("offered_by", Text),
+    Column("delivered_at", BigInteger),
+    Column("delivered_by", Text),
+    Column("read_at", BigInteger),
+    Column("claimed_at", BigInteger),
+)
+
+#: The low-water mark: nothing up to ``up_to`` is unread for this agent under this topic. Receipts are the truth; the
+#: mark only spares the inbox from walking over what was read long ago. A release lowers it again.
+read_marks = Table(
+    "read_marks",
+    metadata,
+    Column("agent_id", Text, primary_key=True),
+    Column("topic", Text, primary_key=True),
+    Column("up_to", BigInteger, nullable=False),
+    Index("ix_read_marks_topic", "topic", "up_to"),
+)
+
+#: The log that everything live is a tail of. ``data`` is the whole payload, or, where ``message_id`` is set, the fields
+#: in which the message then differed from its row; the message itself is not stored twice.
+events = Table(
+    "events",
+    metadata,
+    Column("seq", _Id, primary_key=True, autoincrement=False),
+    Column("type", Text, nullable=False),
+    Column("message_id", BigInteger),
+    Column("agent_id", Text),
+    Column("topic", Text),
+    Column("sender", Text),
+    Column("data", Text),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+#: Idempotency keys of sends, by SHA-256 of sender and key: what was asked, and what it made.
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("key_sha256", LargeBinary, primary_key=True),
+    Column("request_sha256", LargeBinary, nullable=False),
+    Column("answer", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index("ix_idempotency_created", "created_at"),
+)
+
+#: One-time codes and the sessions they became; only hashes are kept.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("secret_sha256", LargeBinary, primary_key=True),
+    Column("kind", Text, nullable=False),  # code | session
+    #: the shared token it was made under: a new token ends every session
+    Column("token_sha256", LargeBinary, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+)
+
+#: What a new database holds.
+FIRST_ROWS: dict[str, list[dict[str, object]]] = {
+    "counters": [{"name": "seq", "value": 0}, {"name": "floor", "value": 0}, {"name": "messages", "value": 0}],
+    "subscriptions": [
+        {"agent_id": "human", "topic": "human", "position": 0, "by_client": True, "by_human": False, "since_id": 0}
+    ],
+}
