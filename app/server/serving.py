@@ -176,6 +176,8 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
 
 
 class _Task(WSGITask):  # type: ignore[misc]
+    wrote_header: bool
+
     def get_environment(self) -> WSGIEnvironment:
         environ: WSGIEnvironment = super().get_environment()
         environ["SERVER_SOFTWARE"] = ""  # waitress puts None there when it is to keep silent about itself

@@ -59,19 +59,24 @@ def register(bus: Bus, request: RegisterAgent, *, secret: str | None, ignored: l
         row = store.find(connection, request.id)
         created = row is None
         if row is None:
-            row = AgentRow(
-                id=request.id, status=Status.ONLINE, reported_status="online", ready=True, rig=None, project=None,
-                host=None, version=None, meta="{}", wake_paths="[]", prompt_chars=0, secret_sha256=None,
-                registered_at=now, last_seen_at=now, )  # fmt: skip store.insert_agent(connection, row) else:
-                check_secret(request.id, wanted=row.secret_sha256, given=secret) before = None if created else
-                _card(bus, connection, row) changes = _changes(request) | {"last_seen_at": now} changes["status"] =
-                changes.get("reported_status", row.reported_status) if issued is not None: changes["secret_sha256"] =
-                sha256(issued) store.update_agent(connection, request.id, **changes) if _subscribe(connection,
-                request.id, request, by_human=False) or issued is not None: bus.directory.forget() card =
-                _load_card(bus, connection, request.id) if created: log.append(connection,
-                [AgentRegistered(agent_id=request.id, data=card)], now_ms=now) elif _shown(card) != _shown(before):
-                log.append(connection, [AgentStatus(agent_id=request.id, data=card)], now_ms=now) answer =
-                RegisteredAgent(
+            row = _newcomer(request.id, now_ms=now)
+            store.insert_agent(connection, row)
+        else:
+            check_secret(request.id, wanted=row.secret_sha256, given=secret)
+        before = None if created else _card(bus, connection, row)
+        changes = _changes(request) | {"last_seen_at": now}
+        changes["status"] = changes.get("reported_status", row.reported_status)
+        if issued is not None:
+            changes["secret_sha256"] = sha256(issued)
+        store.update_agent(connection, request.id, **changes)
+        if _subscribe(connection, request.id, request, by_human=False) or issued is not None:
+            bus.directory.forget()
+        card = _load_card(bus, connection, request.id)
+        if created:
+            log.append(connection, [AgentRegistered(agent_id=request.id, data=card)], now_ms=now)
+        elif _shown(card) != _shown(before):
+            log.append(connection, [AgentStatus(agent_id=request.id, data=card)], now_ms=now)
+        answer = RegisteredAgent(
             **structs.asdict(card),
             ignored=ignored,
             cursor=message_store.newest_id(connection),
@@ -84,6 +89,25 @@ def register(bus: Bus, request: RegisterAgent, *, secret: str | None, ignored: l
     bus.presence.touch(request.id)
     bus.presence.set_status(request.id, done.card.status)
     return done
+
+
+def _newcomer(agent_id: str, *, now_ms: int) -> AgentRow:
+    return AgentRow(
+        id=agent_id,
+        status=Status.ONLINE,
+        reported_status=Status.ONLINE.value,
+        ready=True,
+        rig=None,
+        project=None,
+        host=None,
+        version=None,
+        meta="{}",
+        wake_paths="[]",
+        prompt_chars=0,
+        secret_sha256=None,
+        registered_at=now_ms,
+        last_seen_at=now_ms,
+    )
 
 
 def heartbeat(

@@ -49,8 +49,12 @@ class DatabaseLock:
                 "stop it first, or give this one another DB_PATH"
             )
         # The first byte is what Windows locks; the pid stands after it.
-        os.ftruncate(self._fd, 0)
-        os.write(self._fd, f" {os.getpid()}\n".encode())
+        try:
+            os.ftruncate(self._fd, 0)
+            os.write(self._fd, f" {os.getpid()}\n".encode())
+        except OSError as exc:
+            os.close(self._fd)
+            raise StartError(f"the database folder {path.parent} cannot be written: {exc.strerror}") from exc
 
     def release(self) -> None:
         """Free the lock; the file stays, for removing it would race with the next holder."""
