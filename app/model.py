@@ -7,6 +7,7 @@ library are imported: the command line needs these types too.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -115,12 +116,30 @@ class ReportedReceipt(StrEnum):
 # -- agents ------------------------------------------------------------------------------------------------------------
 
 
+def _as_instant(text: str) -> str:
+    """An instant that came in, as we write it.
+
+    :raises ValueError: it is none, or it does not say in which zone.
+    """
+    try:
+        given = datetime.fromisoformat(text)
+        if given.tzinfo is not None:
+            return given.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError("must be an instant like 2026-01-31T12:00:00.000Z")
+
+
 class WakePath(Wire):
     """One way to reach an agent that is doing something else, and when it last proved itself."""
 
     name: ShortText
     armed: bool = False
     last_proved_at: Instant | None = None
+
+    def __post_init__(self) -> None:
+        if self.last_proved_at is not None:
+            self.last_proved_at = _as_instant(self.last_proved_at)
 
 
 WakePaths = Annotated[list[WakePath], Meta(max_length=16)]

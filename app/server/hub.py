@@ -186,8 +186,10 @@ class Hub:
         return counts
 
     def live_agents(self) -> frozenset[str]:
-        """Agents that have a stream, a WebSocket or a long poll open."""
-        return frozenset(tuple(self._by_agent))
+        """Agents that have a stream, a WebSocket or a long poll open that shows their life."""
+        return frozenset(
+            agent_id for agent_id, streams in tuple(self._by_agent.items()) if any(s.shows_life for s in tuple(streams))
+        )
 
     # -- called by streams -------------------------------------------------------------------------------------------
 
@@ -233,10 +235,11 @@ class Hub:
         for key, mask in self._selector.select(self._timeout_s()):
             stream: Stream | None = key.data
             if stream is None:
-                # Order matters: a ring after this line is seen in the next turn.
-                self._rung = False
                 with contextlib.suppress(BlockingIOError):
                     self._bell_in.recv(4096)
+                # Only now: a ring before this line has its work done below, one after it rings in the next turn. The
+                # other way round, the byte of a ring in between is read here and the bell counts as rung for ever.
+                self._rung = False
                 continue
             if mask & selectors.EVENT_WRITE:
                 stream.flush()
@@ -305,7 +308,10 @@ class Hub:
     def _follow(self, stream: Stream, *, removed: bool) -> None:
         """An agent changed: what it receives may have changed with it."""
         if removed:
-            self.lost(stream)
+            if isinstance(stream, ParkedPoll):
+                self.unpark(stream)  # its answer says so
+            else:
+                self.lost(stream)
             return
         assert stream.agent_id is not None  # noqa: S101 - only agents' streams are found by agent
         gained = self._subscribe(stream)
@@ -319,6 +325,8 @@ class Hub:
             self._subscribe(stream)
         else:
             self._observers.add(stream)
+        if since is not None and since > self._cursor:
+            self._pump()  # a commit whose bell has yet to be heard
         if since is not None and self._source.floor() <= since <= self._cursor:
             stream.cursor = since
             self._set_behind(stream, Mode.REPLAY)

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from types import FrameType
 
@@ -62,6 +63,7 @@ def _serve(bus: Bus) -> int:
             "run there already; stop it, or choose another PORT"
         ) from exc
     bus.store.on_commit = hub.ring
+    bus.store.soon = serving.call_in_worker
     hub.start()
     workers = [make_reaper(bus, live_agents=hub.live_agents), make_retention(bus), make_indexer(bus)]
     for worker in workers:
@@ -88,10 +90,14 @@ def _serve(bus: Bus) -> int:
 def _stop_on_signal(serving: Serving, hub: Hub) -> dict[str, str]:
     seen: dict[str, str] = {}
 
+    def wind_down() -> None:
+        hub.stop(timeout_s=1.0)  # says goodbye to every stream, while its connection is still there
+        serving.stop()
+
     def stop(number: int, _frame: FrameType | None) -> None:
         seen["signal"] = signal.Signals(number).name
-        hub.begin_stop()  # says goodbye to every stream, while its connection is still there
-        serving.stop()
+        # Not here: a signal handler interrupts the serving loop, which may hold a lock that the hub waits for.
+        threading.Thread(target=wind_down, name="stop", daemon=True).start()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)

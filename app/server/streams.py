@@ -64,6 +64,11 @@ class Stream:
         self.watched = 0
         self.deadline_s = 0.0
 
+    @property
+    def shows_life(self) -> bool:
+        """Whether an agent lives because this is open."""
+        return True
+
     def deliver(self, entry: LogEntry, frames: Frames) -> None:
         """Hand an event over."""
         self.send(frames.sse(entry))
@@ -162,7 +167,7 @@ class WebSocketStream(Stream):
 class ParkedPoll(Stream):
     """A long poll: its request waits here, and no worker waits with it."""
 
-    __slots__ = ("answer", "nothing")
+    __slots__ = ("answer", "nothing", "peek")
 
     kind = "long_poll"
 
@@ -175,9 +180,11 @@ class ParkedPoll(Stream):
         deadline_s: float,
         answer: Callable[[ParkedPoll], None],
         nothing: bytes,
+        peek: bool,
     ) -> None:
         """
         :param deadline_s: on the monotonic clock.
+        :param peek: it is no sign of life.
         :param answer: called on a worker when there may be something, or the time is up.
         :param nothing: the answer when the relay stops.
         """
@@ -185,6 +192,11 @@ class ParkedPoll(Stream):
         self.deadline_s = deadline_s
         self.answer = answer
         self.nothing = nothing
+        self.peek = peek
+
+    @property
+    def shows_life(self) -> bool:
+        return not self.peek
 
     def deliver(self, entry: LogEntry, frames: Frames) -> None:
         if entry.type == "message.new":

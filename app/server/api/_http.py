@@ -7,14 +7,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
+import msgspec
 from flask import Response, current_app, request
 from werkzeug.routing import IntegerConverter
 
 from app.errors import Invalid
 from app.model import MAX_ID
 from app.server.api.door import REQUEST_ID, Door, missing_headers
+from app.server.api.problems import as_relay_error, render_problem
 from app.server.hub import Hub
 from app.server.services.bus import Bus
+from app.server.store.writer import Done
+
+_encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +71,29 @@ def header_number(name: str) -> int | None:
 def answer_headers() -> list[tuple[str, str]]:
     """What an answer carries that leaves by another way than the app's."""
     return missing_headers(request.environ)
+
+
+def defer(begin: Callable[[Done], None], *, answer: Callable[[Any], tuple[object, int]]) -> Response:
+    """Answer this request later, without a worker that waits; what is returned here is never sent.
+
+    :param begin: starts the work; whatever it calls back with, result or error, becomes the answer.
+    :param answer: a result's wire form and status.
+    """
+    environ, door = request.environ, relay().door
+    resume = environ["relay.defer"]()
+
+    def done(result: Any, error: BaseException | None) -> None:
+        if error is None:
+            value, status = answer(result)
+            headers, body = [("Content-Type", "application/json")], _encode(value)
+        else:
+            problem = as_relay_error(error, environ)
+            status = problem.status
+            headers, body = render_problem(problem, environ["PATH_INFO"], environ[REQUEST_ID])
+        resume(*door.leave(environ, status, headers), body)
+
+    begin(done)
+    return Response()
 
 
 def take_over(handler: Callable[[socket.socket], None]) -> Response:

@@ -51,7 +51,7 @@ def start_page() -> AnyResponse:
 @blueprint.get("/explorer")
 @blueprint.get("/api/docs")
 def explorer() -> Response:
-    """The API explorer. Under ``/api`` a token is asked for, which a browser cannot send with an address: hence two places."""
+    """The API explorer. Under ``/api`` a token is asked for, which no address bar can send: hence two places."""
     text = (paths.static_dir() / "explorer" / "index.html").read_text(encoding="utf-8")
     for mark, made in (("errors", _errors()), ("events", _events()), ("version", html.escape(__version__))):
         text = text.replace(f"<!-- {mark} -->", made)
@@ -73,7 +73,7 @@ def static_file(name: str) -> Response:
 
 
 def shown_errors() -> list[type[RelayError]]:
-    """What a caller of the API can meet: not what stops a start, nor what other modules make of errors for themselves."""
+    """What a caller of the API can meet: not what stops a start, nor what other modules make of errors of their own."""
     return [error for error in catalogue() if error.__module__ == RelayError.__module__ and error is not StartError]
 
 

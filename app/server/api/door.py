@@ -66,8 +66,7 @@ class Door:
         environ[REQUEST_ID] = new_request_id()
 
         def start(status: str, headers: Headers, exc_info: Any = None) -> Callable[[bytes], object]:
-            with self._lock:
-                self._answers[environ["REQUEST_METHOD"], environ.get(ROUTE, "(none)"), status[:3]] += 1
+            self._count(environ, status)
             return start_response(status, headers + missing_headers(environ, headers), exc_info)
 
         try:
@@ -79,6 +78,16 @@ class Door:
             return [b"" if environ["REQUEST_METHOD"] == "HEAD" else body]
         start("204 No Content", [])
         return [b""]
+
+    def leave(self, environ: WSGIEnvironment, status: int, headers: Headers) -> tuple[str, Headers]:
+        """For an answer that leaves by another way than the app's: its status line and all its headers."""
+        line = f"{status} {HTTPStatus(status).phrase}"
+        self._count(environ, line)
+        return line, headers + missing_headers(environ, headers)
+
+    def _count(self, environ: WSGIEnvironment, status: str) -> None:
+        with self._lock:
+            self._answers[environ["REQUEST_METHOD"], environ.get(ROUTE, "(none)"), status[:3]] += 1
 
     def answers(self) -> list[tuple[tuple[str, str, str], int]]:
         """How many answers there were, by method, route and status."""

@@ -29,7 +29,7 @@ from app.model import (
     SentMessage,
     ThreadQuery,
 )
-from app.server.api._http import Relay, agent_secret, answer_headers, relay, request_id, take_over
+from app.server.api._http import Relay, agent_secret, answer_headers, defer, relay, request_id, take_over
 from app.server.api._spec import one_of, route
 from app.server.api.problems import problem_document
 from app.server.services import agents, claims, messages
@@ -50,7 +50,7 @@ MAX_KEY_CHARS = 256
     status=201,
     problems=(400, 409, 410, 413, 415, 507),
 )
-def send_messages(body: SendMessage | list[SendMessage]) -> tuple[SentMessage | SentBatch, int]:
+def send_messages(body: SendMessage | list[SendMessage]) -> Response:
     """Send a message, or an array of 1-1,000 of them, all or nothing
 
     201 means that it is on disk. With an `Idempotency-Key` header the same key and body answer the first result for 24
@@ -59,10 +59,13 @@ def send_messages(body: SendMessage | list[SendMessage]) -> tuple[SentMessage | 
     bus = relay().bus
     several = isinstance(body, list)
     requests = body if isinstance(body, list) else [body]
-    sent = messages.send(bus, requests, agent_secret=agent_secret(), batch=several, idempotency_key=_idempotency_key())
-    for sender in {message.from_ for message in requests}:
-        agents.sign_of_life(bus, sender)
-    return (SentBatch(messages=sent) if several else sent[0]), 201
+    submission = messages.prepare(
+        bus, requests, agent_secret=agent_secret(), batch=several, idempotency_key=_idempotency_key()
+    )
+    return defer(
+        lambda done: messages.submit(bus, submission, done),
+        answer=lambda sent: (SentBatch(messages=sent) if several else sent[0], 201),
+    )
 
 
 def _idempotency_key() -> str | None:
@@ -124,7 +127,9 @@ def _park(here: Relay, query: MessageQuery, *, secret: str | None, seen: int) ->
 
     def adopt(sock: socket.socket) -> None:
         nothing = raw_response(200, extra, _encode(MessageList(messages=[])))
-        poll = ParkedPoll(here.hub, sock, agent_id=agent_id, deadline_s=deadline_s, answer=answer, nothing=nothing)
+        poll = ParkedPoll(
+            here.hub, sock, agent_id=agent_id, deadline_s=deadline_s, answer=answer, nothing=nothing, peek=query.peek
+        )
         here.hub.park(poll, seen=seen)
 
     return take_over(adopt)

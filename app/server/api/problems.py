@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import secrets
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 from flask import Response, request
@@ -13,6 +13,9 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import NotFound as UnknownPath
 
 from app.errors import Malformed, MethodNotAllowed, NotFound, RelayError, TooLarge, UnsupportedMediaType
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 logger = logging.getLogger(__name__)
 
@@ -62,27 +65,21 @@ def render_problem(error: RelayError, path: str, request_id: str | None = None) 
 
 def problem_response(exc: Exception) -> Response:
     """For requests that do: the answer to whatever a route ran into."""
-    request_id: str = request.environ["relay.request_id"]
-    error = as_relay_error(exc, request_id=request_id)
-    body = _encode(problem_document(error, path=request.path, request_id=request_id))
-    return Response(body, status=error.status, headers=error.headers, content_type=CONTENT_TYPE)
+    error = as_relay_error(exc, request.environ)
+    document = problem_document(error, path=request.path, request_id=request.environ["relay.request_id"])
+    return Response(_encode(document), status=error.status, headers=error.headers, content_type=CONTENT_TYPE)
 
 
-def as_relay_error(exc: Exception, *, request_id: str) -> RelayError:
-    """Whatever a request ran into, as one of ours."""
+def as_relay_error(exc: BaseException, environ: WSGIEnvironment) -> RelayError:
+    """Whatever a request ran into, as one of ours; what nobody foresaw goes into the log."""
     if isinstance(exc, RelayError):
         return exc
     if isinstance(exc, UnknownPath):
-        return NotFound(f"There is nothing at {request.path}.")
+        return NotFound(f"There is nothing at {environ['PATH_INFO']}.")
     if isinstance(exc, HTTPException):
         return _from_werkzeug(exc)
-    logger.error(
-        "%s %s failed",
-        request.method,
-        request.path,
-        exc_info=exc,
-        extra={"action": "http.error", "request_id": request_id},
-    )
+    extra = {"action": "http.error", "request_id": environ["relay.request_id"]}
+    logger.error("%s %s failed", environ["REQUEST_METHOD"], environ["PATH_INFO"], exc_info=exc, extra=extra)
     return RelayError("Internal error. The relay's log has more under this requestId.")
 
 

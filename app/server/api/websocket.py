@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from flask import Blueprint, request
@@ -17,7 +17,7 @@ from flask_sock import Sock
 from simple_websocket import ConnectionClosed, Server
 
 from app import __version__
-from app.errors import Invalid, Malformed, Unauthorized
+from app.errors import Invalid, Malformed, RelayError, Unauthorized
 from app.model import (
     ClaimFrame,
     Frame,
@@ -32,10 +32,11 @@ from app.model import (
     Reply,
     SendFrame,
     SendMessage,
+    SentMessage,
     StatusFrame,
     camel_names,
 )
-from app.server.api._http import Relay, agent_secret, relay, request_id
+from app.server.api._http import Relay, agent_secret, relay
 from app.server.api._spec import guarded
 from app.server.api.door import NEEDS_TOKEN, WEBSOCKET_PATH
 from app.server.api.problems import as_relay_error, problem_document
@@ -43,12 +44,17 @@ from app.server.services import agents, claims, messages
 from app.server.services.bus import authorise
 from app.server.streams import WebSocketStream, text_frame
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
 logger = logging.getLogger(__name__)
 
 blueprint = Blueprint("websocket", __name__, url_prefix="/api")
 _sock = Sock()
 
 HELLO_TIMEOUT_S = 5.0
+#: How long a closing connection may take to do so.
+GOODBYE_S = 2.0
 #: Close code for a missing or wrong token (4000-4999 are an application's own, RFC 6455 section 7.4.2).
 CLOSE_UNAUTHORIZED = 4401
 #: Given to flask-sock: a silent peer is found out, and a frame is no larger than an HTTP body.
@@ -93,6 +99,8 @@ def websocket(ws: Server) -> None:
     except ConnectionClosed:
         logger.debug("a WebSocket closed", extra={"action": "live.closed", "agent": connection.agent_id})
     finally:
+        # The library's own thread may still be answering the client's close frame, through the stream.
+        ws.thread.join(GOODBYE_S)
         here.hub.close(stream)
 
 
@@ -119,9 +127,7 @@ class _Connection:
                 raise Unauthorized("The first frame must be hello, with a token.")
             after = self._answer(frame, raw)
         except Exception as exc:  # noqa: BLE001 - as_relay_error logs what is unknown
-            error = as_relay_error(exc, request_id=request_id())
-            problem = problem_document(error, path=WEBSOCKET_PATH, request_id=request_id())
-            self._send(Reply(ref=_ref_of(data) if ref is None else ref, ok=False, problem=problem))
+            self._refuse(_ref_of(data) if ref is None else ref, exc, request.environ)
             if self.needs_token:
                 self.open = False
             return
@@ -134,6 +140,12 @@ class _Connection:
         raw = data.encode()
         return guarded(lambda: _frames.decode(raw), Frame), raw
 
+    def _refuse(self, ref: int | str | None, exc: BaseException, environ: WSGIEnvironment) -> None:
+        problem = problem_document(
+            as_relay_error(exc, environ), path=WEBSOCKET_PATH, request_id=environ["relay.request_id"]
+        )
+        self._send(Reply(ref=ref, ok=False, problem=problem))
+
     def _send(self, reply: Reply) -> None:
         self._stream.send(text_frame(_encode(reply)))
 
@@ -143,6 +155,9 @@ class _Connection:
             answer = self._hello(frame, raw)
             self._send(Reply(ref=frame.ref, ok=True, result=answer))
             return lambda: self._relay.hub.subscribe(self._stream, agent_id=self.agent_id, since=frame.since)
+        if isinstance(frame, SendFrame):
+            self._send_message(frame)
+            return None
         result = self._do(frame, raw)
         self._send(Reply(ref=frame.ref, ok=True, result=result))
         return None
@@ -167,8 +182,6 @@ class _Connection:
         )
 
     def _do(self, frame: Any, raw: bytes) -> object:
-        if isinstance(frame, SendFrame):
-            return self._send_message(frame)
         if isinstance(frame, HeartbeatFrame):
             ignored = _ignored(HeartbeatFrame, raw)
             return agents.heartbeat(self._bus, self._self(None), frame, secret=self._secret, ignored=ignored)
@@ -182,16 +195,24 @@ class _Connection:
         agents.sign_of_life(self._bus, agent_id)
         return result
 
-    def _send_message(self, frame: SendFrame) -> object:
+    def _send_message(self, frame: SendFrame) -> None:
+        """Hand a message in. The answer goes out when it is on disk; meanwhile the next frame is taken."""
         sender = self._self(frame.from_, field="from")
         message = SendMessage(
             from_=sender,
             **{name: getattr(frame, name) for name in SendMessage.__struct_fields__ if name != "from_"},
         )
         key = frame.idempotency_key
-        sent = messages.send(self._bus, [message], agent_secret=self._secret, idempotency_key=key)[0]
-        agents.sign_of_life(self._bus, sender)
-        return sent
+        submission = messages.prepare(self._bus, [message], agent_secret=self._secret, idempotency_key=key)
+        environ = request.environ
+
+        def done(sent: list[SentMessage] | None, error: BaseException | None) -> None:
+            if sent is not None:
+                self._send(Reply(ref=frame.ref, ok=True, result=sent[0]))
+            else:
+                self._refuse(frame.ref, error or RelayError(), environ)
+
+        messages.submit(self._bus, submission, done)
 
     def _on_message(self, frame: ReadFrame | ClaimFrame | ReleaseFrame | ReceiptFrame, agent_id: str) -> object:
         if isinstance(frame, ReadFrame) and frame.up_to is not None:

@@ -187,9 +187,17 @@ def list_agents(bus: Bus, query: AgentQuery) -> AgentList:
 
 def sign_of_life(bus: Bus, agent_id: str) -> None:
     """Note that an agent did something; bring it back if it was taken for gone."""
-    if agent_id == HUMAN or not bus.presence.touch(agent_id):
-        return
+    if agent_id != HUMAN and bus.presence.touch(agent_id):
+        _bring_back(bus, agent_id)
 
+
+def note_life(bus: Bus, agent_id: str) -> None:
+    """As :func:`sign_of_life`, without waiting: for those who must not write themselves."""
+    if agent_id != HUMAN and bus.presence.touch(agent_id):
+        bus.store.soon(lambda: _bring_back(bus, agent_id))
+
+
+def _bring_back(bus: Bus, agent_id: str) -> None:
     def operation(connection: Connection) -> None:
         row = store.find(connection, agent_id)
         if row is not None:

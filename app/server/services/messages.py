@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -28,6 +28,7 @@ from app.model import (
 )
 from app.server.clock import rfc3339, rfc3339_or_none
 from app.server.events import MessageDeleted, MessageRead
+from app.server.services import agents
 from app.server.services.bus import HUMAN, SYSTEM, Bus, authorise, check_secret
 from app.server.services.directory import Directory
 from app.server.store import events as log
@@ -64,26 +65,43 @@ class _Context(Struct, frozen=True, kw_only=True):
     used_keys: dict[bytes, idempotency.KeyRow]
 
 
-def send(
+def submit(
+    bus: Bus, submission: Submission, done: Callable[[list[SentMessage] | None, BaseException | None], None]
+) -> None:
+    """Take messages, all or nothing; when ``done`` hears of them they are on disk.
+
+    ``done`` may get :class:`Invalid` (a field is wrong; ``errors`` says which, as ``[3].to`` in a batch),
+    :class:`IdempotencyConflict` (the key was used for something else) or :class:`StorageFull`.
+    """
+
+    def told(sent: list[SentMessage] | None, error: BaseException | None) -> None:
+        for sender in {message.from_ for message in sent or ()}:
+            agents.note_life(bus, sender)
+        done(sent, error)
+
+    bus.store.write_merged_later(_send_group, submission, told)
+
+
+def prepare(
     bus: Bus,
     requests: list[SendMessage],
     *,
     agent_secret: str | None,
     batch: bool = False,
     idempotency_key: str | None = None,
-) -> list[SentMessage]:
-    """Take messages, all or nothing; when this returns they are on disk.
+) -> Submission:
+    """Check what can be checked of messages by themselves.
 
     :param batch: they came as an array.
-    :raises Invalid: a field is wrong; ``errors`` says which, as ``[3].to`` in a batch.
-    :raises IdempotencyConflict: the key was used for something else.
+    :raises Invalid: a field is wrong.
+    :raises Forbidden: somebody would speak as the relay.
     """
     for index, request in enumerate(requests):
         _check(request, prefix=f"[{index}]." if batch else "")
     key = None
     if idempotency_key is not None:
         key = hashlib.sha256(f"{requests[0].from_}\0{idempotency_key}".encode()).digest()
-    submission = Submission(
+    return Submission(
         directory=bus.directory,
         requests=requests,
         batch=batch,
@@ -94,7 +112,6 @@ def send(
         else hashlib.sha256(msgspec.json.encode([batch, requests], order="deterministic")).digest(),
         now_ms=bus.clock.now_ms(),
     )
-    return cast("list[SentMessage]", bus.store.write_merged(_send_group, submission))
 
 
 def _check(request: SendMessage, *, prefix: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +15,7 @@ from app.errors import StartError
 from app.server.store import events, sqlite
 from app.server.store.lock import DatabaseLock
 from app.server.store.schema import FIRST_ROWS, metadata
-from app.server.store.writer import Merged, Writer
+from app.server.store.writer import Done, Merged, Writer
 
 T = TypeVar("T")
 
@@ -36,6 +37,8 @@ class Store:
         self.path = path
         #: rung after each commit; the live hub puts its bell here
         self.on_commit: Callable[[], None] = lambda: None
+        #: has a function run by another thread; the server puts its workers here
+        self.soon: Callable[[Callable[[], None]], None] = lambda fn: threading.Thread(target=fn).start()
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as exc:
@@ -51,11 +54,14 @@ class Store:
             raise
 
     def _open(self, readers: int) -> None:
+        if sqlite.holds_something(self.path):
+            self._inspect()
+        else:
+            self.path.touch(mode=0o600)  # what agents tell each other is for this user alone; -wal and -shm follow it
         self._write_engine = sqlite.writer_engine(self.path)
         self._engines.callback(self._write_engine.dispose)
         with self._write_engine.connect() as connection:
             sqlite.prepare(connection)
-            sqlite.check_integrity(connection, path=self.path)
             _migrate(connection, self.path)
             # A write that changes nothing: a read-only or full disk shows at the start, not at the first message.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -63,7 +69,17 @@ class Store:
             connection.exec_driver_sql("COMMIT")
         self._read_engine = sqlite.reader_engine(self.path, pool_size=readers)
         self._engines.callback(self._read_engine.dispose)
-        self._writer = Writer(self._write_engine, on_commit=lambda: self.on_commit())
+        self._writer = Writer(self._write_engine, on_commit=lambda: self.on_commit(), soon=lambda fn: self.soon(fn))
+
+    def _inspect(self) -> None:
+        """Look before touching: even closing a connection that may write folds a leftover log into a damaged file."""
+        engine = sqlite.inspector_engine(self.path)
+        try:
+            with engine.connect() as connection:
+                sqlite.check_integrity(connection, path=self.path)
+                _find_revision(connection, self.path)
+        finally:
+            engine.dispose()
 
     def stop(self, timeout_s: float = 2.0) -> None:
         """Finish the writes that wait, checkpoint and close."""
@@ -93,6 +109,10 @@ class Store:
         """See :meth:`Writer.do_merged`."""
         return self._writer.do_merged(merged, item)
 
+    def write_merged_later(self, merged: Merged, item: Any, done: Done) -> None:
+        """See :meth:`Writer.do_merged_later`."""
+        self._writer.do_merged_later(merged, item, done)
+
     @property
     def commits(self) -> int:
         """Transactions written since the start."""
@@ -119,17 +139,33 @@ def _migrate(connection: Connection, path: Path) -> None:
     A new one is made from the schema as it stands, which spares a first start the import of Alembic (170 ms and 9 MB
     here); a test holds that against what the migrations arrive at.
     """
+    found = _find_revision(connection, path)
+    if found is None:
+        _create(connection)
+    elif found != SCHEMA_HEAD:
+        _upgrade(connection)
+
+
+def _find_revision(connection: Connection, path: Path) -> str | None:
+    """The schema of a database, once it is known for one of ours; None where there is nothing in it yet.
+
+    :raises StartError: it belongs to another program, or to a newer version of this one.
+    """
     tables = set(inspect(connection).get_table_names())
     if not tables:
-        _create(connection)
-        return
+        return None
     if "alembic_version" not in tables:
         raise StartError(
             f"{path} is a database of another program (it has no alembic_version table); choose another DB_PATH"
         )
-    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
-    if found != SCHEMA_HEAD:
-        _upgrade(connection, path, found)
+    found: str = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none() or "unknown"
+    # By their names, 0001_first_schema.py: asking Alembic would import it at every start.
+    if found not in {script.name.partition("_")[0] for script in (_MIGRATIONS / "versions").glob("*.py")}:
+        raise StartError(
+            f"the database {path} was written by a newer version (schema {found}, this one knows {SCHEMA_HEAD}); "
+            "update agent-relay, or restore a backup made before the update"
+        )
+    return found
 
 
 def _create(connection: Connection) -> None:
@@ -144,19 +180,12 @@ def _create(connection: Connection) -> None:
     connection.exec_driver_sql("COMMIT")
 
 
-def _upgrade(connection: Connection, path: Path, found: str | None) -> None:
+def _upgrade(connection: Connection) -> None:
     from alembic import command
     from alembic.config import Config
-    from alembic.script import ScriptDirectory
 
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if found is not None and found not in known:
-        raise StartError(
-            f"the database {path} was written by a newer version (schema {found}, this one knows {SCHEMA_HEAD}); "
-            "update agent-relay, or restore a backup made before the update"
-        )
     config.attributes["connection"] = connection
     connection.exec_driver_sql("BEGIN IMMEDIATE")
     command.upgrade(config, "head")

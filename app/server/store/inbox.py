@@ -103,7 +103,7 @@ _LOWER_MARKS = (
     .where(read_marks.c.topic == bindparam("target"), read_marks.c.up_to >= bindparam("message"))
     .values(up_to=bindparam("below"))
 )
-_UNREAD_AGAIN = text("UPDATE receipts SET read_at = NULL WHERE message_id = :message")
+_UNREAD_AGAIN = text("UPDATE receipts SET read_at = NULL, claimed_at = NULL WHERE message_id = :message")
 
 _FOREVER = 2**63 - 1
 
@@ -167,6 +167,6 @@ def advance_marks(connection: Connection, agent_id: str, *, head: int, now_ms: i
 
 
 def make_unread(connection: Connection, message_id: int, *, target: str) -> None:
-    """Forget who has read a message: it is announced anew."""
+    """Forget who has read a message, and who held it: it is announced anew."""
     connection.execute(_UNREAD_AGAIN, {"message": message_id})
     connection.execute(_LOWER_MARKS, {"target": target, "message": message_id, "below": message_id - 1})

@@ -34,12 +34,24 @@ def reader_engine(path: Path, *, pool_size: int) -> Engine:
     return _engine(path, pool_size=pool_size, read_only=True)
 
 
-def _engine(path: Path, *, pool_size: int, read_only: bool) -> Engine:
+def inspector_engine(path: Path) -> Engine:
+    """A connection that leaves the file as it is, even when it is closed."""
+    return _engine(path, pool_size=1, read_only=True, mode="ro")
+
+
+def _engine(path: Path, *, pool_size: int, read_only: bool, mode: str = "rwc") -> Engine:
+    address = f"{path.absolute().as_uri()}?mode={mode}"
+
     def connect() -> sqlite3.Connection:
         # isolation_level None: no hidden BEGIN. Readers see each statement's own snapshot, the writer says BEGIN
         # itself.
         connection = sqlite3.connect(
-            path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False, cached_statements=256
+            address,
+            uri=True,
+            timeout=BUSY_TIMEOUT_MS / 1000,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
         )
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         if read_only:
@@ -73,6 +85,26 @@ def prepare(connection: Connection) -> None:
 def checkpoint(connection: Connection) -> None:
     """Fold the write-ahead log into the database file and empty it."""
     connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+#: How every SQLite file begins (https://sqlite.org/fileformat.html#magic_header_string).
+_MAGIC = b"SQLite format 3\0"
+
+
+def holds_something(path: Path) -> bool:
+    """Whether there is a database to be looked at; a missing or an empty file is to become one.
+
+    :raises StartError: it is a file of another kind. SQLite itself takes one of a few bytes for empty.
+    """
+    if not path.is_file() or path.stat().st_size == 0:
+        return False
+    with path.open("rb") as file:
+        if file.read(len(_MAGIC)) != _MAGIC:
+            raise StartError(
+                f"the database {path} cannot be used: it is not a database; restore a backup, or choose another "
+                "DB_PATH. The file was not changed."
+            )
+    return True
 
 
 def check_integrity(connection: Connection, *, path: Path, budget_pages: int = 4_096) -> None:
@@ -286,6 +318,8 @@ def start_errors(path: Path) -> Iterator[None]:
         raise StartError(f"the database {path} cannot be used: {reason} The file was not changed.") from exc
     except sqlite3.Error as exc:
         raise StartError(f"the database {path} cannot be used: {exc}. The file was not changed.") from exc
+    except OSError as exc:
+        raise StartError(f"the database {path} cannot be used: {exc.strerror}. The file was not changed.") from exc
 
 
 def database_bytes(path: Path) -> int:

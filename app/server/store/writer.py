@@ -1,7 +1,7 @@
 """Group commit: one caller at a time writes, for everyone who waits, in one transaction, and all hear after the commit.
 
 Who finds nobody writing leads: it takes what is waiting, its own operation first, and commits. Who comes meanwhile
-waits, and the first of them leads next. So one fsync serves many callers under load, and a lone caller needs no other
+waits, or leaves a callback and goes, and the first of them leads next. So one fsync serves many callers under load, and a lone caller needs no other
 thread.
 
 An operation is a function of the connection; its result, or its error, goes to its caller only when the transaction is
@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 #: Takes all items that waited, in order; gives one result or one error for each.
 Merged = Callable[[Connection, list[Any]], Sequence[Any]]
+#: Told the result, or the error.
+Done = Callable[[Any, BaseException | None], None]
 
 #: More than this in one transaction would make the first wait for the last.
 MAX_GROUP = 256
@@ -38,12 +40,20 @@ MAX_GROUP = 256
 class _Pending:
     """One operation, its waiting caller, and what came of it."""
 
-    __slots__ = ("called", "error", "item", "leads", "merged", "operation", "result")
+    __slots__ = ("called", "done", "error", "item", "leads", "merged", "operation", "result")
 
-    def __init__(self, operation: Callable[[Connection], Any] | None, merged: Merged | None, item: Any) -> None:
+    def __init__(
+        self,
+        operation: Callable[[Connection], Any] | None,
+        merged: Merged | None,
+        item: Any,
+        done: Done | None = None,
+    ) -> None:
         self.operation = operation
         self.merged = merged
         self.item = item
+        #: told what came of it, where nobody waits
+        self.done = done
         self.result: Any = None
         self.error: BaseException | None = None
         #: called because it is this caller's turn to lead, not because it is done
@@ -52,13 +62,27 @@ class _Pending:
         self.called = threading.Lock()
         self.called.acquire()
 
+    def tell(self) -> None:
+        """Let the caller know."""
+        self.leads = False
+        if self.done is None:
+            self.called.release()
+        else:
+            self.done(self.result, self.error)
+
 
 class Writer:
     """Owner of the writing connection. Safe to use from any thread."""
 
-    def __init__(self, engine: Engine, *, on_commit: Callable[[], None]) -> None:
-        """:param on_commit: rung after each commit, by whoever led it; must be quick."""
+    def __init__(
+        self, engine: Engine, *, on_commit: Callable[[], None], soon: Callable[[Callable[[], None]], None]
+    ) -> None:
+        """
+        :param on_commit: rung after each commit, by whoever led it; must be quick.
+        :param soon: has a function run by another thread.
+        """
         self._on_commit = on_commit
+        self._soon = soon
         self._queue: deque[_Pending] = deque()
         #: held by whoever leads, and handed on without being let go
         self._leading = threading.Lock()
@@ -95,9 +119,23 @@ class Writer:
         """As :meth:`do`, for one ``item`` of a kind of operation that is done for many at once."""
         return self._submit(_Pending(None, merged, item))
 
+    def do_merged_later(self, merged: Merged, item: Any, done: Done) -> None:
+        """As :meth:`do_merged`, without waiting: ``done`` is told the result or the error.
+
+        It is called by whoever leads, so it must be quick, must not raise, and must not write.
+        """
+        pending = _Pending(None, merged, item, done)
+        if self._stopping:
+            pending.error = _stopping()
+            pending.tell()
+            return
+        self._queue.append(pending)
+        if self._leading.acquire(blocking=False):
+            self._lead()
+
     def _submit(self, pending: _Pending) -> Any:
         if self._stopping:
-            raise Unavailable("The relay is stopping.", headers={"Retry-After": "1"})
+            raise _stopping()
         self._queue.append(pending)
         if self._leading.acquire(blocking=False):
             self._lead()
@@ -117,10 +155,13 @@ class Writer:
             if group:
                 self._write(group)
             if self._queue:
-                # Only a leader takes from the queue, so the first in it is still waiting.
+                # Only a leader takes from the queue, so the first in it is still there.
                 following = self._queue[0]
-                following.leads = True
-                following.called.release()
+                if following.done is not None:
+                    self._soon(self._lead)
+                else:
+                    following.leads = True
+                    following.called.release()
                 return
             self._leading.release()
             # Somebody may have queued up between the look and the release, and found the lead taken.
@@ -140,8 +181,7 @@ class Writer:
             self.operations += len(group)
             self._on_commit()
         for pending in group:
-            pending.leads = False
-            pending.called.release()
+            pending.tell()
 
     def _transact(self, group: list[_Pending]) -> None:
         kinds: dict[Merged, list[_Pending]] = {}
@@ -189,6 +229,10 @@ class Writer:
         except sqlite3.Error:
             # SQLite has already rolled back by itself, as it does on a full disk.
             logger.debug("nothing to roll back", extra={"action": "store.rollback"})
+
+
+def _stopping() -> Unavailable:
+    return Unavailable("The relay is stopping.", headers={"Retry-After": "1"})
 
 
 def _for_caller(exc: BaseException) -> BaseException:
