@@ -164,6 +164,12 @@ class NotClaimable(Invalid):
     code, title = "not-claimable", "Not claimable"
 
 
+class UpgradeRequired(RelayError):
+    """This path speaks WebSocket only, and a WebSocket speaks to no other: connect there with a WebSocket client."""
+
+    status, code, title = 426, "upgrade-required", "Upgrade required"
+
+
 class HeadersTooLarge(RelayError):
     """The request's headers are too large."""
 

@@ -48,9 +48,6 @@ class Source(Protocol):
     def unread(self, agent_id: str, *, after: int, upto: int, limit: int) -> list[LogEntry]:
         """An agent's unread inbox in ``(after, upto]``, as ``message.new``."""
 
-    def unread_work(self, agent_id: str, *, topic: str, limit: int) -> list[LogEntry]:
-        """Open work that a new subscription brings."""
-
     def topics(self, agent_id: str) -> frozenset[str]:
         """What an agent receives."""
 
@@ -294,7 +291,7 @@ class Hub:
             if stream.mode is Mode.LIVE:
                 stream.deliver(entry, frames)
                 self.delivered += 1
-        if entry.topic is None and entry.agent_id in self._by_agent:
+        if entry.type.startswith("agent.") and entry.agent_id in self._by_agent:
             for stream in tuple(self._by_agent[entry.agent_id]):
                 self._follow(stream, removed=entry.type == "agent.removed")
 
@@ -313,11 +310,7 @@ class Hub:
             else:
                 self.lost(stream)
             return
-        assert stream.agent_id is not None  # noqa: S101 - only agents' streams are found by agent
-        gained = self._subscribe(stream)
-        for topic in gained:
-            for entry in self._source.unread_work(stream.agent_id, topic=topic, limit=PAGE):
-                stream.deliver(entry, Frames())
+        self._subscribe(stream)
 
     def _begin(self, stream: Stream, since: int | None) -> None:
         """Put a new stream where it has to start."""
@@ -364,21 +357,16 @@ class Hub:
             stream.mode = Mode.LIVE
             self._behind.discard(stream)
 
-    def _subscribe(self, stream: Stream) -> frozenset[str]:
-        """File a stream under what its agent receives now.
-
-        :returns: what is new.
-        """
+    def _subscribe(self, stream: Stream) -> None:
+        """File a stream under what its agent receives now."""
         assert stream.agent_id is not None  # noqa: S101 - observers are not filed
         topics = self._source.topics(stream.agent_id)
-        gained, dropped = topics - stream.topics, stream.topics - topics
-        for topic in gained:
+        for topic in topics - stream.topics:
             self._by_topic.setdefault(topic, set()).add(stream)
-        for topic in dropped:
+        for topic in stream.topics - topics:
             self._unfile(self._by_topic, topic, stream)
         self._by_agent.setdefault(stream.agent_id, set()).add(stream)
         stream.topics = topics
-        return gained
 
     @staticmethod
     def _unfile(index: dict[str, set[Stream]], key: str, stream: Stream) -> None:

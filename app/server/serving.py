@@ -333,9 +333,9 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         return True
 
     def writable(self) -> bool:
-        # A worker that answers writes by itself. waitress's main thread would see its bytes in the buffer, find the socket
-        # ready and the buffer locked, and spin: against the worker, for it holds the interpreter (measured: 80 turns of
-        # the loop a request, and half the throughput).
+        # A worker that answers writes by itself. waitress's main thread would see its bytes in the buffer, find the
+        # socket ready and the buffer locked, and spin: against the worker, for it holds the interpreter (measured: 80
+        # turns of the loop a request, and half the throughput).
         if self.requests and not (self.blocked or self.will_close or self.close_when_flushed):
             return False
         return bool(super().writable())
@@ -402,8 +402,8 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
 
     def handle_close(self) -> None:
         if (self.requests or self.close_when_flushed) and not (self.will_close or self.total_outbufs_len):
-            # The client has closed its side, or gone, while its request is served. waitress would hang up: the one would
-            # not get its answer, the other's request not its end. Answering finds out which it is.
+            # The client has closed its side, or gone, while its request is served. waitress would hang up: the one
+            # would not get its answer, the other's request not its end. Answering finds out which it is.
             self.half_closed = True
         else:
             self.hang_up()
@@ -516,8 +516,8 @@ class _Server(TcpWSGIServer):  # type: ignore[misc]
             self.task_dispatcher.add_task(channel)
 
     def pull_trigger(self) -> None:
-        # waitress wakes its main thread after each request, to have it listen to the channel again. Ours listens all the
-        # time, and the channel itself knows when it is needed.
+        # waitress wakes its main thread after each request, to have it listen to the channel again. Ours listens all
+        # the time, and the channel itself knows when it is needed.
         if (
             getattr(_in_epilogue, "channel", None) is None and not self.trigger._closed
         ):  # its descriptor's number may be someone else's by now

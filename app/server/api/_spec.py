@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated, Any, cast, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Union, cast, get_args, get_origin
 
 import msgspec
 from flask import Blueprint, Flask, Response, request
@@ -20,7 +21,7 @@ from spectree.plugins.flask_plugin import FlaskPlugin
 
 from app import __version__
 from app.errors import Invalid, Malformed
-from app.model import Problem, camel_names
+from app.model import AGENT_ID_PATTERN, Problem, camel_names
 from app.server.api.door import ROUTE
 
 _encode = msgspec.json.Encoder().encode
@@ -114,7 +115,27 @@ def invalid(exc: msgspec.ValidationError, model: Any) -> Invalid:
     elif problem.startswith("Invalid"):
         allowed = _allowed(model, path.rpartition(".")[2])
         problem += f": use one of {', '.join(allowed)}" if allowed else ""
-    return Invalid.field(path or "body", problem.replace("`", ""))
+    return Invalid.field(path or "body", _say(problem))
+
+
+_LENGTH = re.compile(r"^Expected `(str|array)` of length (<=|>=) (\d+)$")
+_RANGE = re.compile(r"^Expected `(?:int|float)(?: \| null)?` (<=|>=) (\S+)$")
+
+
+def _say(problem: str) -> str:
+    """msgspec's words for what is wrong, as what to do."""
+    if AGENT_ID_PATTERN in problem:
+        return "must be 1-128 of A-Z a-z 0-9 . _ @ -"
+    if "matching regex" in problem:
+        return "must not contain U+0000"
+    if (length := _LENGTH.match(problem)) is not None:
+        what, bound, count = length[1].replace("str", "characters").replace("array", "items"), length[2], length[3]
+        if bound == ">=" and count == "1":
+            return "must not be empty"
+        return f"must have at {'most' if bound == '<=' else 'least'} {count} {what}"
+    if (range_ := _RANGE.match(problem)) is not None:
+        return f"must be at {'most' if range_[1] == '<=' else 'least'} {range_[2]}"
+    return problem.replace("`", "")
 
 
 def _structs(model: Any) -> list[type[msgspec.Struct]]:
@@ -164,7 +185,9 @@ def _name(model: Any) -> str:
     """A component's name: a Struct's own; a union's from its members; an annotated type's title."""
     if get_origin(model) is Annotated:
         return next(str(meta.title) for meta in get_args(model)[1:] if isinstance(meta, msgspec.Meta) and meta.title)
-    return getattr(model, "__name__", None) or "Or".join(_name(arg) for arg in get_args(model))
+    if get_origin(model) in {Union, UnionType}:
+        return "Or".join(_name(arg) for arg in get_args(model))
+    return str(model.__name__)
 
 
 def one_of(title: str, *structs: type[msgspec.Struct]) -> Any:

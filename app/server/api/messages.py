@@ -48,7 +48,7 @@ MAX_KEY_CHARS = 256
     json=SendMessage | Batch,
     answer=one_of("SentMessageOrBatch", SentMessage, SentBatch),
     status=201,
-    problems=(400, 409, 410, 413, 415, 507),
+    problems=(400, 404, 409, 413, 415, 503, 507),
 )
 def send_messages(body: SendMessage | list[SendMessage]) -> Response:
     """Send a message, or an array of 1-1,000 of them, all or nothing
@@ -98,7 +98,7 @@ def list_messages(query: MessageQuery) -> MessageList | Response:
     found = messages.list_inbox(here.bus, query, agent_secret=secret)
     if not query.peek:
         agents.sign_of_life(here.bus, query.for_)
-    if found.messages or not query.wait:
+    if found.messages or not query.wait or request.method == "HEAD":
         return found
     return _park(here, query, secret=secret, seen=seen)
 

@@ -11,8 +11,17 @@ import msgspec
 from flask import Response, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import NotFound as UnknownPath
+from werkzeug.routing.exceptions import WebsocketMismatch
 
-from app.errors import Malformed, MethodNotAllowed, NotFound, RelayError, TooLarge, UnsupportedMediaType
+from app.errors import (
+    Malformed,
+    MethodNotAllowed,
+    NotFound,
+    RelayError,
+    TooLarge,
+    UnsupportedMediaType,
+    UpgradeRequired,
+)
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -76,6 +85,8 @@ def as_relay_error(exc: BaseException, environ: WSGIEnvironment) -> RelayError:
         return exc
     if isinstance(exc, UnknownPath):
         return NotFound(f"There is nothing at {environ['PATH_INFO']}.")
+    if isinstance(exc, WebsocketMismatch):
+        return UpgradeRequired()
     if isinstance(exc, HTTPException):
         return _from_werkzeug(exc)
     extra = {"action": "http.error", "request_id": environ["relay.request_id"]}

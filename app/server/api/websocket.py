@@ -38,8 +38,8 @@ from app.model import (
 )
 from app.server.api._http import Relay, agent_secret, relay
 from app.server.api._spec import guarded
-from app.server.api.door import NEEDS_TOKEN, WEBSOCKET_PATH
-from app.server.api.problems import as_relay_error, problem_document
+from app.server.api.door import NEEDS_TOKEN, REQUEST_ID, WEBSOCKET_PATH
+from app.server.api.problems import as_relay_error, new_request_id, problem_document
 from app.server.services import agents, claims, messages
 from app.server.services.bus import authorise
 from app.server.streams import WebSocketStream, text_frame
@@ -141,9 +141,9 @@ class _Connection:
         return guarded(lambda: _frames.decode(raw), Frame), raw
 
     def _refuse(self, ref: int | str | None, exc: BaseException, environ: WSGIEnvironment) -> None:
-        problem = problem_document(
-            as_relay_error(exc, environ), path=WEBSOCKET_PATH, request_id=environ["relay.request_id"]
-        )
+        name = new_request_id()  # each frame is a request of its own
+        error = as_relay_error(exc, environ | {REQUEST_ID: name})
+        problem = problem_document(error, path=WEBSOCKET_PATH, request_id=name)
         self._send(Reply(ref=ref, ok=False, problem=problem))
 
     def _send(self, reply: Reply) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from msgspec import UNSET, UnsetType, structs
@@ -23,16 +24,20 @@ from app.model import (
     RegisteredAgent,
     Status,
 )
-from app.server.events import AgentRegistered, AgentRemoved, AgentStatus
+from app.server.events import AgentRegistered, AgentRemoved, AgentStatus, MessageNew
 from app.server.services import claims
 from app.server.services.bus import HUMAN, Bus, authorise, check_secret, sha256, unique
 from app.server.store import agents as store
 from app.server.store import events as log
+from app.server.store import inbox, sqlite
 from app.server.store import messages as message_store
-from app.server.store import sqlite
 from app.server.store.agents import AgentRow, Subscription
 
+logger = logging.getLogger(__name__)
+
 MAX_META_BYTES = 16 * 1024
+#: Of the open work under a new tag, so much is announced; the rest stands in the inbox.
+MAX_ANNOUNCED = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,13 +74,17 @@ def register(bus: Bus, request: RegisterAgent, *, secret: str | None, ignored: l
         if issued is not None:
             changes["secret_sha256"] = sha256(issued)
         store.update_agent(connection, request.id, **changes)
-        if _subscribe(connection, request.id, request, by_human=False) or issued is not None:
+        gained = _subscribe(connection, request.id, request, by_human=False)
+        if gained is not None or issued is not None:
             bus.directory.forget()
         card = _load_card(bus, connection, request.id)
         if created:
             log.append(connection, [AgentRegistered(agent_id=request.id, data=card)], now_ms=now)
-        elif _shown(card) != _shown(before):
-            log.append(connection, [AgentStatus(agent_id=request.id, data=card)], now_ms=now)
+            logger.info("agent registered", extra={"action": "agent.registered", "agent": request.id})
+        else:
+            if _shown(card) != _shown(before):
+                log.append(connection, [AgentStatus(agent_id=request.id, data=card)], now_ms=now)
+            _announce_work(connection, request.id, gained or [], now_ms=now)
         answer = RegisteredAgent(
             **structs.asdict(card),
             ignored=ignored,
@@ -156,6 +165,7 @@ def remove_row(bus: Bus, connection: Connection, row: AgentRow) -> None:
     store.delete_agent(connection, row.id)
     bus.directory.forget()
     log.append(connection, [AgentRemoved(agent_id=row.id, data=card)], now_ms=now)
+    logger.info("agent removed", extra={"action": "agent.removed", "agent": row.id})
 
 
 def get(bus: Bus, agent_id: str) -> AgentCard:
@@ -239,11 +249,14 @@ def _change(
         if in_its_name:
             values["last_seen_at"] = bus.clock.now_ms()
         store.update_agent(connection, agent_id, **values)
-        if terms is not None and _subscribe(connection, agent_id, terms, by_human=by_human):
+        gained = None if terms is None else _subscribe(connection, agent_id, terms, by_human=by_human)
+        if gained is not None:
             bus.directory.forget()
         card = _load_card(bus, connection, agent_id)
+        now = bus.clock.now_ms()
         if _shown(card) != _shown(before):
-            log.append(connection, [AgentStatus(agent_id=agent_id, data=card)], now_ms=bus.clock.now_ms())
+            log.append(connection, [AgentStatus(agent_id=agent_id, data=card)], now_ms=now)
+        _announce_work(connection, agent_id, gained or [], now_ms=now)
         return card
 
     card = bus.store.write(operation)
@@ -274,10 +287,12 @@ def _check_meta(meta: Mapping[str, object] | UnsetType) -> None:
         raise Invalid.field("meta", "must be at most 16 KiB of JSON: keep large things elsewhere and link to them")
 
 
-def _subscribe(connection: Connection, agent_id: str, request: RegisterAgent | PatchAgent, *, by_human: bool) -> bool:
+def _subscribe(
+    connection: Connection, agent_id: str, request: RegisterAgent | PatchAgent, *, by_human: bool
+) -> list[str] | None:
     """Work out what the agent receives after a request, and store it if that differs from what it receives now.
 
-    :returns: whether it does.
+    :returns: the targets that are new to it, or None where nothing differs.
     """
     current = store.subscriptions_of(connection, [agent_id]).get(agent_id, [])
     wanted: dict[str, tuple[bool, bool]] = {agent_id: (True, False), "broadcast": (True, False)}
@@ -304,9 +319,21 @@ def _subscribe(connection: Connection, agent_id: str, request: RegisterAgent | P
         for position, (topic, (by_client, human)) in enumerate(wanted.items())
     ]
     if new == current:
-        return False
+        return None
     store.replace_subscriptions(connection, agent_id, new)
-    return True
+    return [s.topic for s in new if s.topic not in since]
+
+
+def _announce_work(connection: Connection, agent_id: str, topics: Sequence[str], *, now_ms: int) -> None:
+    """Tell an agent, and it alone, of the open work that its new tags, capabilities and labels bring.
+
+    It stands in the log like everything else, so that a stream that is away for the moment finds it there.
+    """
+    for topic in topics:
+        work = inbox.list_open_under(connection, agent_id, topic=topic, limit=MAX_ANNOUNCED, now_ms=now_ms)
+        if work:
+            news = [MessageNew(message_id=message.id, agent_id=agent_id, sender=message.from_) for message in work]
+            log.append(connection, news, now_ms=now_ms)
 
 
 def _merge_labels(
@@ -315,7 +342,8 @@ def _merge_labels(
     """The union of a client's and a human's labels; a client never removes a human's."""
     topics = unique(given)
     if by_human:
-        return {topic: (held.get(topic, (False, False))[0], True) for topic in topics}
+        # Who edits a card sends back what is on it: a label that is the client's own stays the client's.
+        return {topic: held.get(topic, (False, True)) for topic in topics}
     kept = {topic: (False, True) for topic, (_, human) in held.items() if human and topic not in topics}
     return {topic: (True, held.get(topic, (False, False))[1]) for topic in topics} | kept
 

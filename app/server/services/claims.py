@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+
 from sqlalchemy import Connection
 
 from app.errors import AgentNotFound, ClaimConflict, MessageExpired, NotARecipient, NotClaimable, NotClaimant
 from app.model import Message
-from app.server.clock import rfc3339
 from app.server.events import MessageClaimed, MessageNew, MessageReleased
 from app.server.services.bus import HUMAN, Bus, authorise
 from app.server.store import events as log
 from app.server.store import inbox, receipts
 from app.server.store import messages as store
+
+logger = logging.getLogger(__name__)
 
 
 def claim(bus: Bus, message_id: int, *, agent_id: str, secret: str | None) -> Message:
@@ -23,37 +26,48 @@ def claim(bus: Bus, message_id: int, *, agent_id: str, secret: str | None) -> Me
     :raises MessageExpired: too late.
     """
 
+    with bus.store.read() as connection:
+        # Who comes too late need not wait for the disk to hear of it. The one who is granted is decided below.
+        _authorise(connection, agent_id, secret=secret)
+        message = store.get(connection, message_id)
+        if message.claimed_by is not None:
+            return _explain(connection, message, agent_id=agent_id)
+
     def operation(connection: Connection) -> Message:
-        try:
-            authorise(connection, agent_id, secret=secret)
-        except AgentNotFound as exc:
-            raise NotARecipient(f"{agent_id} is not registered, so it receives nothing: register it first.") from exc
+        _authorise(connection, agent_id, secret=secret)
         now = bus.clock.now_ms()
         message = store.try_claim(connection, message_id, agent_id=agent_id, now_ms=now)
         if message is None:
-            return _explain(connection, message_id, agent_id=agent_id, now_ms=now)
+            return _explain(connection, store.get(connection, message_id), agent_id=agent_id)
         receipts.note_claim(connection, message_id, agent_id=agent_id, now_ms=now)
         event = MessageClaimed(
             message_id=message_id, agent_id=agent_id, topic=message.to, sender=message.from_, data=(agent_id, now)
         )
         log.append(connection, [event], now_ms=now)
+        logger.info("claimed", extra={"action": "message.claimed", "message_id": message_id, "agent": agent_id})
         return message
 
     return bus.store.write(operation)
 
 
-def _explain(connection: Connection, message_id: int, *, agent_id: str, now_ms: int) -> Message:
-    """Why a claim was not granted; or that it is this agent's already."""
-    message = store.get(connection, message_id)
+def _authorise(connection: Connection, agent_id: str, *, secret: str | None) -> None:
+    try:
+        authorise(connection, agent_id, secret=secret)
+    except AgentNotFound as exc:
+        raise NotARecipient(f"{agent_id} is not registered, so it receives nothing: register it first.") from exc
+
+
+def _explain(connection: Connection, message: Message, *, agent_id: str) -> Message:
+    """Why a claim is not granted; or that the message is this agent's already."""
     if message.claimed_by == agent_id:
         return message
     if not message.claimable:
-        raise NotClaimable(f"Message {message_id} was not sent as claimable.")
+        raise NotClaimable(f"Message {message.id} was not sent as claimable.")
     if not store.is_recipient(connection, message, agent_id=agent_id):
-        raise NotARecipient(f"Message {message_id} went to {message.to}, which does not include {agent_id}.")
+        raise NotARecipient(f"Message {message.id} went to {message.to}, which does not include {agent_id}.")
     if message.claimed_by is not None:
-        raise ClaimConflict(f"Message {message_id} is held by {message.claimed_by}.", claimedBy=message.claimed_by)
-    raise MessageExpired(f"Message {message_id} expired at {message.expires_at or rfc3339(now_ms)}.")
+        raise ClaimConflict(f"Message {message.id} is held by {message.claimed_by}.", claimedBy=message.claimed_by)
+    raise MessageExpired(f"Message {message.id} expired at {message.expires_at}.")
 
 
 def release(bus: Bus, message_id: int, *, agent_id: str, secret: str | None) -> Message:
@@ -92,5 +106,6 @@ def release_all(connection: Connection, agent_id: str, *, now_ms: int) -> int:
 def _announce(connection: Connection, message: Message, *, now_ms: int) -> None:
     """Unread again for everyone it went to, and told to those who listen, under the same message id."""
     inbox.make_unread(connection, message.id, target=message.to)
+    logger.info("released", extra={"action": "message.released", "message_id": message.id})
     about = {"message_id": message.id, "topic": message.to, "sender": message.from_}
     log.append(connection, [MessageReleased(**about), MessageNew(**about)], now_ms=now_ms)  # type: ignore[arg-type]

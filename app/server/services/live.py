@@ -44,12 +44,6 @@ class LiveSource:
             )
         return _announced([message for message in found if message.id <= upto])
 
-    def unread_work(self, agent_id: str, *, topic: str, limit: int) -> list[LogEntry]:
-        """Open work that a new subscription brings with it."""
-        with self._bus.store.read() as connection:
-            now = self._bus.clock.now_ms()
-            return _announced(inbox.list_open_under(connection, agent_id, topic=topic, limit=limit, now_ms=now))
-
     def topics(self, agent_id: str) -> frozenset[str]:
         """What an agent receives."""
         with self._bus.store.read() as connection:

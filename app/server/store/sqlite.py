@@ -245,7 +245,10 @@ def backup(source: Path, target: Path, *, progress: Callable[[int, int], None] |
         contextlib.closing(_open(source)) as from_connection,
         contextlib.closing(sqlite3.connect(target)) as to_connection,
     ):
-        from_connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # not a database: say so now
+        # One snapshot for the whole copy: without it SQLite begins anew at each commit of the relay, and under load it
+        # never comes to an end (measured: 54 s against 0.4 s).
+        from_connection.execute("BEGIN")
+        from_connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         from_connection.backup(
             to_connection,
             pages=4_096,

@@ -1,8 +1,8 @@
 """Group commit: one caller at a time writes, for everyone who waits, in one transaction, and all hear after the commit.
 
 Who finds nobody writing leads: it takes what is waiting, its own operation first, and commits. Who comes meanwhile
-waits, or leaves a callback and goes, and the first of them leads next. So one fsync serves many callers under load, and a lone caller needs no other
-thread.
+waits, or leaves a callback and goes, and the first of them leads next. So one fsync serves many callers under load, and
+a lone caller needs no other thread.
 
 An operation is a function of the connection; its result, or its error, goes to its caller only when the transaction is
 on disk. Operations of one *kind* that wait together run as a single call, so that the hot path costs a fixed number of
