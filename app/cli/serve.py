@@ -13,10 +13,12 @@ def serve(*, host: str | None, port: int | None, db: str | None) -> int:
     """
     gc.enable()  # app/__main__.py turned it off for commands that end soon
     from app.config import load_settings
-    from app.logs import setup_logging
+    from app.logs import redact, setup_logging
 
     setup_logging()
     settings = load_settings(flags={"host": host, "port": port, "db": db})
+    if settings.token is not None:
+        redact(settings.token)
 
     from app.server import run
 

@@ -347,7 +347,8 @@ class Hub:
             entries = self._source.page(after=stream.cursor, upto=upto, limit=PAGE, agent_id=stream.agent_id)
         for entry in entries:
             stream.deliver(entry, Frames())
-        if len(entries) == PAGE:
+        # Inbox pages also end for their size, so only an empty one is the last; of the log a short one is.
+        if len(entries) == PAGE or (entries and stream.mode is Mode.SNAPSHOT):
             stream.cursor = entries[-1].seq
             return
         stream.cursor = upto

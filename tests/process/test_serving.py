@@ -25,8 +25,9 @@ import simple_websocket
 import waitress.channel
 
 from app.errors import RelayError
-from app.server import serving
-from app.server.serving import Serving, WsSocket
+from app.server.channels import Channel
+from app.server.serving import Serving
+from app.server.sockets import WsSocket, raise_descriptor_limit
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -73,7 +74,7 @@ class Running:
             return response.status, response.read()
 
     def channels(self) -> list[Any]:
-        return [item for item in list(self.serving._map.values()) if isinstance(item, serving._Channel)]
+        return [item for item in list(self.serving._map.values()) if isinstance(item, Channel)]
 
     def stop(self) -> None:
         self.serving.stop()
@@ -561,7 +562,7 @@ def test_an_app_that_fails_before_the_upgrade_answers_500(start: Start, toy: Toy
 
 
 def test_one_websocket_too_many_is_told_503(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving, "MAX_WEBSOCKETS", 1)
+    monkeypatch.setattr("app.server.serving.MAX_WEBSOCKETS", 1)
     running = start(websocket_app())
     client = simple_websocket.Client.connect(ws_url(running, "/echo"))
     sock = running.connect()
@@ -591,7 +592,7 @@ def test_an_upgrade_may_follow_a_pipelined_request(start: Start) -> None:
 
 
 def test_a_peer_that_does_not_read_is_cut_off(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving.WsSocket.__init__, "__kwdefaults__", {"send_timeout_s": 0.5})
+    monkeypatch.setattr(WsSocket.__init__, "__kwdefaults__", {"send_timeout_s": 0.5})
     app = websocket_app()
     outcome: list[BaseException] = []
 
@@ -788,4 +789,4 @@ def test_fifty_starts_leave_no_threads_and_no_descriptors(start: Start, toy: Toy
 
 def test_the_descriptor_limit_is_the_hard_one() -> None:
     resource = pytest.importorskip("resource")
-    assert serving.raise_descriptor_limit() == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    assert raise_descriptor_limit() == resource.getrlimit(resource.RLIMIT_NOFILE)[0]

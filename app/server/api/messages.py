@@ -31,8 +31,9 @@ from app.model import (
 )
 from app.server.api._http import Relay, agent_secret, answer_headers, defer, relay, request_id, take_over
 from app.server.api._spec import one_of, route
-from app.server.api.problems import problem_document
+from app.server.api.problems import CONTENT_TYPE, problem_document
 from app.server.services import agents, claims, messages
+from app.server.sockets import http_response
 from app.server.streams import ParkedPoll
 
 blueprint = Blueprint("messages", __name__, url_prefix="/api/messages")
@@ -123,10 +124,10 @@ def _park(here: Relay, query: MessageQuery, *, secret: str | None, seen: int) ->
             if not found.messages and here.bus.clock.monotonic_s() < deadline_s:
                 here.hub.park(poll, seen=looked)
                 return
-        here.hub.end_with(poll.sock, raw_response(status, extra, body))
+        here.hub.end_with(poll.sock, _whole(status, extra, body))
 
     def adopt(sock: socket.socket) -> None:
-        nothing = raw_response(200, extra, _encode(MessageList(messages=[])))
+        nothing = _whole(200, extra, _encode(MessageList(messages=[])))
         poll = ParkedPoll(
             here.hub, sock, agent_id=agent_id, deadline_s=deadline_s, answer=answer, nothing=nothing, peek=query.peek
         )
@@ -135,17 +136,10 @@ def _park(here: Relay, query: MessageQuery, *, secret: str | None, seen: int) ->
     return take_over(adopt)
 
 
-def raw_response(status: int, headers: list[tuple[str, str]], body: bytes) -> bytes:
-    """A whole HTTP/1.1 response, for a socket that has left the server."""
-    kind = "application/json" if status < 400 else "application/problem+json"
-    lines = [
-        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
-        f"Content-Type: {kind}",
-        f"Content-Length: {len(body)}",
-        "Connection: close",
-    ]
-    lines += [f"{name}: {value}" for name, value in headers]
-    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+def _whole(status: int, headers: list[tuple[str, str]], body: bytes) -> bytes:
+    """A whole response, for a socket that has left the server."""
+    kind = "application/json" if status < 400 else CONTENT_TYPE
+    return http_response(f"{status} {HTTPStatus(status).phrase}", [("Content-Type", kind), *headers], body)
 
 
 @route(blueprint, "GET", "/cursor", answer=CursorAnswer)

@@ -79,7 +79,7 @@ def submit(
             agents.note_life(bus, sender)
         done(sent, error)
 
-    bus.store.write_merged_later(_send_group, submission, told)
+    bus.store.write_merged(_send_group, submission, told)
 
 
 def prepare(
@@ -128,7 +128,7 @@ def check_target(target: str, *, field: str) -> None:
     :raises Invalid: nowhere like that.
     """
     if target.startswith(_PREFIXES):
-        if target.endswith(":"):
+        if target in _PREFIXES:
             raise Invalid.field(field, f"nothing follows {target}: name a tag, capability or label")
         return
     if ":" in target:
@@ -354,7 +354,8 @@ def list_history(bus: Bus, query: MessageQuery) -> MessageList:
 
 
 def _page(found: list[InboxMessage], limit: int) -> MessageList:
-    return MessageList(messages=found[:limit], next=found[limit - 1].id if len(found) > limit else UNSET)
+    more = len(found) > limit or sum(len(message.body) for message in found) > store.PAGE_CHARS
+    return MessageList(messages=found[:limit], next=found[:limit][-1].id if more else UNSET)
 
 
 def make_searchable(bus: Bus) -> None:
@@ -424,9 +425,8 @@ def read_up_to(bus: Bus, *, agent_id: str, up_to: int, agent_secret: str | None)
             inbox.advance_marks(connection, agent_id, head=log.head(connection), now_ms=now)
         return len(unread)
 
-    marked = chunk = bus.store.write(operation)
-    while chunk == READ_CHUNK:
-        chunk = bus.store.write(operation)
+    marked = 0
+    while chunk := bus.store.write(operation):
         marked += chunk
     return ReadUpToAnswer(agent_id=agent_id, up_to=up_to, marked=marked)
 

@@ -105,13 +105,9 @@ class Store:
         """See :meth:`Writer.do`."""
         return self._writer.do(operation)
 
-    def write_merged(self, merged: Merged, item: Any) -> Any:
+    def write_merged(self, merged: Merged, item: Any, done: Done) -> None:
         """See :meth:`Writer.do_merged`."""
-        return self._writer.do_merged(merged, item)
-
-    def write_merged_later(self, merged: Merged, item: Any, done: Done) -> None:
-        """See :meth:`Writer.do_merged_later`."""
-        self._writer.do_merged_later(merged, item, done)
+        self._writer.do_merged(merged, item, done)
 
     @property
     def commits(self) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, TextClause, bindparam, text, update
 
 from app.model import InboxMessage
-from app.server.store.messages import message_from_row
+from app.server.store.messages import message_from_row, within_budget
 from app.server.store.schema import messages, read_marks
 
 #: Counting unread messages stops here.
@@ -120,7 +120,7 @@ def list_messages(
 ) -> list[InboxMessage]:
     """An inbox, oldest first, with ``read`` set."""
     params = {"agent": agent_id, "since": since, "limit": limit, "now": now_ms, "upto": upto}
-    return [message_from_row(row) for row in connection.execute(_UNREAD if unread else _ALL, params)]
+    return within_budget(connection.execute(_UNREAD if unread else _ALL, params))
 
 
 def list_open_under(

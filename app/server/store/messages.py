@@ -18,7 +18,8 @@ from app.server.store.schema import messages, receipts, subscriptions
 
 #: In the order that :func:`message_from_row` takes them.
 MESSAGE_COLUMNS = tuple(messages.c)
-_NAMES = tuple(column.name for column in messages.c)
+#: Text in one page of messages.
+PAGE_CHARS = 8 << 20
 _KINDS = {kind.value: kind for kind in Kind}
 _PRIORITIES = {priority.value: priority for priority in Priority}
 
@@ -67,6 +68,21 @@ def message_from_row(row: Sequence[Any]) -> InboxMessage:
         expires_at=rfc3339_or_none(row[17]),
         read=row[18] is not None if len(row) > 18 else msgspec.UNSET,
     )
+
+
+def within_budget(rows: Iterable[Any]) -> list[InboxMessage]:
+    """Messages from rows, as many as a page may hold: a few large ones fill it as well as many small ones.
+
+    A page that ends for its size holds more than :data:`PAGE_CHARS` of text, which tells its reader that there is more.
+    """
+    page: list[InboxMessage] = []
+    size = 0
+    for row in rows:
+        page.append(message_from_row(row))
+        size += len(page[-1].body)
+        if size > PAGE_CHARS:
+            break
+    return page
 
 
 def insert(connection: Connection, new: Sequence[NewMessage]) -> None:
@@ -137,7 +153,7 @@ def list_history(
             return []
         statement = statement.where(messages.c.id.in_(sqlite.SEARCH_IDS))
         params["search_query"] = expression
-    return [message_from_row(row) for row in connection.execute(statement, params)]
+    return within_budget(connection.execute(statement, params))
 
 
 _THREAD = (
@@ -151,7 +167,7 @@ _THREAD = (
 def list_thread(connection: Connection, thread_id: int, *, since: int, limit: int) -> list[InboxMessage]:
     """A conversation, oldest first."""
     rows = connection.execute(_THREAD, {"thread_id": thread_id, "since": since, "limit": limit})
-    return [message_from_row(row) for row in rows]
+    return within_budget(rows)
 
 
 # -- claims ------------------------------------------------------------------------------------------------------------

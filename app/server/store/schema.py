@@ -103,7 +103,16 @@ Index(
     sqlite_where=_channelled,
     postgresql_where=_channelled,
 )
-Index("ix_messages_open", messages.c.target, messages.c.id, sqlite_where=_open, postgresql_where=_open)
+# claimed_by is always NULL in it, and there only to be named: with (target, id) alone SQLite finds this index no better
+# than ix_messages_target and takes whichever was made first, which may mean a walk through all that was ever sent.
+Index(
+    "ix_messages_open",
+    messages.c.target,
+    messages.c.claimed_by,
+    messages.c.id,
+    sqlite_where=_open,
+    postgresql_where=_open,
+)
 Index("ix_messages_held", messages.c.claimed_by, messages.c.id, sqlite_where=_held, postgresql_where=_held)
 
 #: What happened between one message and one recipient. Rows outlive a pruned agent and go with their message.

@@ -115,13 +115,10 @@ class Writer:
         """
         return cast("T", self._submit(_Pending(operation, None, None)))
 
-    def do_merged(self, merged: Merged, item: Any) -> Any:
-        """As :meth:`do`, for one ``item`` of a kind of operation that is done for many at once."""
-        return self._submit(_Pending(None, merged, item))
+    def do_merged(self, merged: Merged, item: Any, done: Done) -> None:
+        """As :meth:`do`, for one ``item`` of a kind of operation that is done for many at once, and without waiting.
 
-    def do_merged_later(self, merged: Merged, item: Any, done: Done) -> None:
-        """As :meth:`do_merged`, without waiting: ``done`` is told the result or the error.
-
+        ``done`` is told the result or the error.
         It is called by whoever leads, so it must be quick, must not raise, and must not write.
         """
         pending = _Pending(None, merged, item, done)

@@ -73,7 +73,7 @@ def upgrade() -> None:
         ("ix_messages_thread", ["thread_id", "id"], None),
         ("ix_messages_sender", ["sender", "id"], None),
         ("ix_messages_channel", ["channel", "id"], channelled),
-        ("ix_messages_open", ["target", "id"], open_),
+        ("ix_messages_open", ["target", "claimed_by", "id"], open_),
         ("ix_messages_held", ["claimed_by", "id"], held),
     ):
         op.create_index(name, "messages", columns, sqlite_where=where, postgresql_where=where)

@@ -1,0 +1,246 @@
+"""What only the SQLite store has: its schema's two ways to be, its files, its query plans."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, event, inspect, text
+
+from app.errors import StartError
+from app.model import AgentQuery, MessageQuery, ReceiptState
+from app.server.services import agents, claims, live, messages, system
+from app.server.store import engine as engine_module
+from app.server.store import sqlite
+from app.server.store.engine import SCHEMA_HEAD, Store
+from app.server.workers import reaper, retention
+from tests.factories import Home
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Path:
+    return tmp_path / "relay.db"
+
+
+def described(connection: Connection) -> dict[str, Any]:
+    """A database's schema and first rows, as far as it matters."""
+    inspector = inspect(connection)
+    found: dict[str, Any] = {}
+    for table in inspector.get_table_names():
+        columns = [(c["name"], str(c["type"]), c["nullable"], c["default"]) for c in inspector.get_columns(table)]
+        indexes = sorted((str(i["name"]), i["column_names"], i["unique"]) for i in inspector.get_indexes(table))
+        found[table] = (columns, inspector.get_pk_constraint(table)["constrained_columns"], indexes)
+        if not table.startswith("messages_fts"):
+            rows = connection.exec_driver_sql(f"SELECT * FROM {table}").all()  # noqa: S608 - names of ours
+            found[f"rows of {table}"] = sorted(map(tuple, rows))
+    others = connection.exec_driver_sql(
+        "SELECT name, sql FROM sqlite_master WHERE type IN ('trigger', 'index') AND sql NOT NULL"
+    )
+    found["sql"] = {str(name): " ".join(str(sql).split()) for name, sql in others}
+    virtual: str = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE name = 'messages_fts'").scalar_one()
+    found["search"] = " ".join(virtual.split())
+    return found
+
+
+def test_the_migrations_end_at_the_schema_that_a_new_database_gets(tmp_path: Path) -> None:
+    fresh = Store(tmp_path / "fresh.db")
+    with fresh.read() as connection:
+        wanted = described(connection)
+    fresh.stop()
+    migrated = sqlite.writer_engine(tmp_path / "migrated.db")
+    with migrated.connect() as connection:
+        engine_module._upgrade(connection)
+        found = described(connection)
+    migrated.dispose()
+    assert found.keys() == wanted.keys()
+    for part, content in wanted.items():
+        assert found[part] == content, part
+
+
+def test_the_newest_migration_is_the_schemas_head() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(engine_module._MIGRATIONS))
+    scripts = ScriptDirectory.from_config(config)
+    assert scripts.get_heads() == [SCHEMA_HEAD]
+    for script in scripts.walk_revisions():
+        assert re.match(rf"^{script.revision}_[a-z0-9_]+\.py$", Path(script.path).name)
+        assert re.match(r"^\d{4}$", script.revision)
+
+
+def refused(db: Path, words: str) -> None:
+    before = db.read_bytes()
+    with pytest.raises(StartError, match=words):
+        Store(db)
+    assert db.read_bytes() == before
+    assert not [p for p in db.parent.iterdir() if p.name.endswith(("-wal", "-journal")) and p.stat().st_size]
+
+
+def test_a_database_of_a_newer_version_is_refused_and_left_alone(db: Path) -> None:
+    Store(db).stop()
+    with closing(sqlite3.connect(db)) as connection:
+        with connection:
+            connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    refused(db, "newer version .schema 9999")
+
+
+def test_a_database_of_another_program_is_refused_and_left_alone(db: Path) -> None:
+    with closing(sqlite3.connect(db)) as connection, connection:
+        connection.execute("CREATE TABLE recipes (id INTEGER PRIMARY KEY, title TEXT)")
+    refused(db, "another program")
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(db: Path) -> None:
+    db.write_bytes(b"Dear diary, " * 1000)
+    refused(db, str(db))
+
+
+def test_a_second_store_on_one_file_is_refused_until_the_first_ends(db: Path) -> None:
+    first = Store(db)
+    with pytest.raises(StartError, match=r"another relay \(pid \d+\) uses the database"):
+        Store(db)
+    first.stop()
+    Store(db).stop()
+
+
+def test_after_a_stop_the_log_is_folded_into_the_file(db: Path) -> None:
+    home = Home(db)
+    home.send("human", "human")
+    home.close()
+    assert not db.with_name("relay.db-wal").exists() or not db.with_name("relay.db-wal").stat().st_size
+    with closing(sqlite3.connect(db)) as connection:
+        assert connection.execute("SELECT COUNT(*) FROM messages").fetchone() == (1,)
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_commits_are_durable_and_readers_cannot_write(make_home: Callable[..., Home]) -> None:
+    home = make_home()
+    assert home.store.write(lambda c: c.exec_driver_sql("PRAGMA synchronous").scalar_one()) == 2
+    assert home.store.write(lambda c: c.exec_driver_sql("PRAGMA journal_mode").scalar_one()) == "wal"
+    with home.store.read() as connection:
+        assert connection.exec_driver_sql("PRAGMA query_only").scalar_one() == 1
+
+
+# -- query plans -------------------------------------------------------------------------------------------------------
+
+#: A walk over a whole table that grows, or over an index of it; the partial ones hold only work that is open or held.
+_WALK = re.compile(r"^SCAN (messages|m|x|events|receipts|q)\b(?! USING (COVERING )?INDEX ix_messages_(open|held))")
+
+
+@contextmanager
+def statements(home: Home) -> Iterator[list[tuple[str, Any]]]:
+    """What SQLAlchemy sends to SQLite meanwhile."""
+    seen: list[tuple[str, Any]] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
+        seen.append((statement, parameters[0] if many else parameters))
+
+    engines = (home.store._read_engine, home.store._write_engine)
+    for each in engines:
+        event.listen(each, "before_cursor_execute", note)
+    yield seen
+    for each in engines:
+        event.remove(each, "before_cursor_execute", note)
+
+
+def walks(home: Home, work: Callable[[], object]) -> list[str]:
+    """Steps of the query plans of some work that go over everything."""
+    with statements(home) as seen:
+        work()
+    found: list[str] = []
+    with home.store.read() as connection:
+        for statement, parameters in seen:
+            if not statement.lstrip().upper().startswith(("SELECT", "UPDATE", "DELETE", "INSERT")):
+                continue
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+            found += [f"{row[-1]}  <-  {statement}" for row in plan if _WALK.match(str(row[-1]))]
+    assert seen, "nothing was asked of the database"
+    return found
+
+
+def test_nothing_that_is_done_often_goes_over_all_of_history(make_home: Callable[..., Home]) -> None:
+    home = make_home()
+    bus = home.bus
+    home.register("ann", tags=["x", "y"], capabilities=["c"], labels=["l"])
+    home.register("bob", tags=["x"])
+    ids = [home.send("human", to, claimable=True, channel="c") for to in ("ann", "tag:x", "broadcast", "tag:x")]
+    source = live.LiveSource(bus)
+    name = {"agent_id": "ann", "agent_secret": None}
+    often: dict[str, Callable[[], object]] = {
+        "inbox": lambda: home.inbox("ann"),
+        "unread inbox": lambda: home.inbox("ann", unread=True),
+        "card": lambda: agents.get(bus, "ann"),
+        "list of cards": lambda: agents.list_agents(bus, AgentQuery(tag="x")),
+        "register": lambda: home.register("ann", tags=["x"]),
+        "send": lambda: home.send("bob", "tag:x", reply_to=ids[0]),
+        "read": lambda: messages.read(bus, ids[0], **name),  # type: ignore[arg-type]
+        "claim": lambda: claims.claim(bus, ids[1], agent_id="ann", secret=None),
+        "inbox with a claim": lambda: home.inbox("ann", unread=True),
+        "release": lambda: claims.release(bus, ids[1], agent_id="ann", secret=None),
+        "read up to": lambda: messages.read_up_to(bus, up_to=ids[-1], **name),  # type: ignore[arg-type]
+        "receipts": lambda: messages.list_receipts(bus, ids[1], after=None, limit=50),
+        "report": lambda: messages.report_receipt(bus, ids[1], state=ReceiptState.OFFERED, adapter="t", **name),  # type: ignore[arg-type]
+        "thread": lambda: messages.list_thread(bus, ids[0], since=0, limit=50),
+        "history of a sender": lambda: messages.list_history(bus, MessageQuery(from_="human")),
+        "history of a target": lambda: messages.list_history(bus, MessageQuery(to="ann")),
+        "history of a channel": lambda: messages.list_history(bus, MessageQuery(channel="c")),
+        "history of a thread": lambda: messages.list_history(bus, MessageQuery(thread=ids[0])),
+        "older history": lambda: messages.list_history(bus, MessageQuery(before=ids[-1])),
+        "search": lambda: messages.list_history(bus, MessageQuery(q="word")),
+        "cursor": lambda: messages.cursor(bus),
+        "stats": lambda: system.get_stats(bus, uptime_s=1, live={"sse": 0, "websocket": 0, "long_poll": 0}),
+        "live page": lambda: source.page(after=1, upto=99, limit=50, agent_id=None),
+        "live page of one": lambda: source.page(after=1, upto=99, limit=50, agent_id="ann"),
+        "live inbox": lambda: source.unread("ann", after=0, upto=99, limit=50),
+        "delete": lambda: messages.delete(bus, ids[0]),
+        "reap": lambda: reaper.reap(bus, frozenset({"ann"})),
+        "remove": lambda: agents.remove(bus, "bob", secret=None),
+    }
+    found = {what: walks(home, work) for what, work in often.items()}
+    assert {what: steps for what, steps in found.items() if steps} == {}
+
+
+def test_old_open_work_is_found_by_an_index_of_open_work(make_home: Callable[..., Home]) -> None:
+    """Not by going over all that was ever sent to the target (#2)."""
+    home = make_home()
+    home.register("ann", tags=["x"])
+    with statements(home) as seen:
+        home.inbox("ann")
+        home.inbox("ann", unread=True)
+        agents.get(home.bus, "ann")
+        messages.read_up_to(home.bus, agent_id="ann", up_to=9, agent_secret=None)
+    with home.store.read() as connection:
+        asking = [(s, p) for s, p in seen if s.startswith("SELECT") and "x.claimable AND x.claimed_by IS NULL" in s]
+        assert len(asking) >= 4
+        for statement, parameters in asking:
+            plan = [str(row[-1]) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+            assert any("ix_messages_open (target=? AND claimed_by=?" in step for step in plan), (plan, statement)
+
+
+def test_history_is_walked_from_its_end_and_sweeps_by_their_ids(make_home: Callable[..., Home]) -> None:
+    home = make_home()
+    with statements(home) as seen:
+        messages.list_history(home.bus, MessageQuery())
+        retention.sweep(home.bus)
+    with home.store.read() as connection:
+        for statement, parameters in seen:
+            if statement.startswith(("SELECT", "DELETE")) and "messages" in statement:
+                plan = [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+                assert not [step for step in plan if "TEMP B-TREE" in step], (plan, statement)
+
+
+def test_the_plan_checker_sees_a_walk(make_home: Callable[..., Home]) -> None:
+    home = make_home()
+
+    def walk() -> None:
+        with home.store.read() as connection:
+            connection.execute(text("SELECT * FROM messages WHERE body = 'x'")).all()
+
+    assert walks(home, walk)
