@@ -25,7 +25,7 @@ from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, WSGITask
 
 from app.errors import HeadersTooLarge, Malformed, RelayError, RequestTimeout, TooLarge
-from app.server.sockets import LINGER_S, Headers
+from app.server.sockets import LINGER_S, Headers, Left
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
@@ -56,10 +56,6 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
         if self.chunked and "CONTENT_LENGTH" in self.headers:
             # Whoever stands in front may have gone by the other one (RFC 9112 section 6.3).
             raise ParsingError("Content-Length and Transfer-Encoding exclude each other")
-
-
-class _Left(BaseException):
-    """The app has returned, and the answer comes later."""
 
 
 class _Deferral:
@@ -133,7 +129,7 @@ class _Task(_OneWrite, WSGITask):  # type: ignore[misc]
 
     def write(self, data: bytes) -> None:
         if self.channel.deferral is not None:
-            raise _Left
+            raise Left
         super().write(data)
 
     def service(self) -> None:
@@ -255,7 +251,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         try:
             try:
                 super().service()
-            except _Left:
+            except Left:
                 if self.deferral is None or not self.deferral.app_returned():
                     return
                 super().service()

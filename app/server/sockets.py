@@ -20,6 +20,11 @@ Headers = list[tuple[str, str]]
 WS_SEND_TIMEOUT_S = 10.0
 LINGER_S = 2.0  # how long a closing connection is drained, or a closing WebSocket waits for the peer's close frame
 
+
+class Left(BaseException):
+    """Not an error: the app is done with a request whose answer comes later, from elsewhere."""
+
+
 _DONTWAIT: int = getattr(socket, "MSG_DONTWAIT", 0)  # POSIX; Windows has SO_SNDTIMEO in its place
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import msgspec
 from flask import Response, current_app, request
@@ -17,6 +17,7 @@ from app.server.api.door import REQUEST_ID, Door, missing_headers
 from app.server.api.problems import as_relay_error, render_problem
 from app.server.hub import Hub
 from app.server.services.bus import Bus
+from app.server.sockets import Left
 from app.server.store.writer import Done
 
 _encode = msgspec.json.Encoder().encode
@@ -73,8 +74,8 @@ def answer_headers() -> list[tuple[str, str]]:
     return missing_headers(request.environ)
 
 
-def defer(begin: Callable[[Done], None], *, answer: Callable[[Any], tuple[object, int]]) -> Response:
-    """Answer this request later, without a worker that waits; what is returned here is never sent.
+def defer(begin: Callable[[Done], None], *, answer: Callable[[Any], tuple[object, int]]) -> NoReturn:
+    """Answer this request later, without a worker that waits.
 
     :param begin: starts the work; whatever it calls back with, result or error, becomes the answer.
     :param answer: a result's wire form and status.
@@ -93,7 +94,7 @@ def defer(begin: Callable[[Done], None], *, answer: Callable[[Any], tuple[object
         resume(*door.leave(environ, status, headers), body)
 
     begin(done)
-    return Response()
+    raise Left  # past Flask, which would make a response of whatever is returned
 
 
 def take_over(handler: Callable[[socket.socket], None]) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from http import HTTPStatus
-from typing import cast
+from typing import NoReturn, cast
 
 import msgspec
 from flask import Blueprint, Response, request
@@ -51,7 +51,7 @@ MAX_KEY_CHARS = 256
     status=201,
     problems=(400, 404, 409, 413, 415, 503, 507),
 )
-def send_messages(body: SendMessage | list[SendMessage]) -> Response:
+def send_messages(body: SendMessage | list[SendMessage]) -> NoReturn:
     """Send a message, or an array of 1-1,000 of them, all or nothing
 
     201 means that it is on disk. With an `Idempotency-Key` header the same key and body answer the first result for 24
@@ -63,7 +63,7 @@ def send_messages(body: SendMessage | list[SendMessage]) -> Response:
     submission = messages.prepare(
         bus, requests, agent_secret=agent_secret(), batch=several, idempotency_key=_idempotency_key()
     )
-    return defer(
+    defer(
         lambda done: messages.submit(bus, submission, done),
         answer=lambda sent: (SentBatch(messages=sent) if several else sent[0], 201),
     )
