@@ -16,7 +16,7 @@ TOKEN = "correct-horse-battery-staple-0123456789"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 
-LOCKED = {
+LOCKED: dict[str, Any] = {
     "AGENT_RELAY_TOKEN": TOKEN,
     "AGENT_RELAY_CORS_ORIGINS": "https://board.example, http://localhost:5173",
     "AGENT_RELAY_ALLOWED_HOSTS": "relay.example",

@@ -167,7 +167,25 @@ def ignored_keys(model: type[msgspec.Struct]) -> list[str]:
     return sorted(given.keys() - camel_names(model))
 
 
-spec = SpecTree(
+class _LazySpec(SpecTree):
+    """Describes models when the document is asked for: doing it for each route at import costs a start 80 ms."""
+
+    def __init__(self, **options: Any) -> None:
+        self._waiting: dict[str, tuple[Any, Any]] = {}
+        super().__init__(**options)
+
+    def _add_model(self, model: Any, mode: Any = "validation") -> str:
+        key: str = self.naming_strategy(model)
+        self._waiting[key] = (model, mode)
+        return key
+
+    def describe_models(self) -> None:
+        """Before :attr:`spec` is read."""
+        for model, mode in self._waiting.values():
+            super()._add_model(model, mode)
+
+
+spec = _LazySpec(
     backend=RelayPlugin,
     model_adapter=cast("Any", MsgspecModelAdapter()),
     title="Agent Relay",
@@ -235,6 +253,7 @@ def route(
 def document(app: Flask) -> dict[str, Any]:
     """The OpenAPI 3.1 document. Not in a request's way: made once, when it is first asked for."""
     spec.app = app
+    spec.describe_models()
     made = cast("dict[str, Any]", spec.spec)
     for operations in made["paths"].values():
         for operation in operations.values():
