@@ -11,6 +11,7 @@ statements a batch, not a message.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
 import threading
@@ -87,6 +88,7 @@ class Writer:
         #: held by whoever leads, and handed on without being let go
         self._leading = threading.Lock()
         self._stopping = False
+        self._stopped = False
         self.commits = 0
         self.operations = 0
         self._connection = engine.connect()
@@ -99,6 +101,8 @@ class Writer:
         if not self._leading.acquire(timeout=timeout_s):
             logger.warning("still writing: no last checkpoint", extra={"action": "store.checkpoint"})
             return
+        self._stopped = True
+        self._refuse_waiting()
         try:
             sqlite.checkpoint(self._connection)
         except DBAPIError as exc:
@@ -127,14 +131,18 @@ class Writer:
             pending.tell()
             return
         self._queue.append(pending)
-        if self._leading.acquire(blocking=False):
+        if self._stopped:
+            self._refuse_waiting()
+        elif self._leading.acquire(blocking=False):
             self._lead()
 
     def _submit(self, pending: _Pending) -> Any:
         if self._stopping:
             raise _stopping()
         self._queue.append(pending)
-        if self._leading.acquire(blocking=False):
+        if self._stopped:
+            self._refuse_waiting()
+        elif self._leading.acquire(blocking=False):
             self._lead()
         # Done by now if this thread led its own operation; else somebody calls, to lead or to go.
         pending.called.acquire()
@@ -144,6 +152,14 @@ class Writer:
         if pending.error is not None:
             raise pending.error
         return pending.result
+
+    def _refuse_waiting(self) -> None:
+        """Nobody will lead any more: whoever came between the last look and the end hears so."""
+        while self._queue:
+            with contextlib.suppress(IndexError):  # taken by another thread that does the same
+                pending = self._queue.popleft()
+                pending.error = _stopping()
+                pending.tell()
 
     def _lead(self) -> None:
         """Write one group, and hand the lead on. ``_leading`` is held, by this thread or for it."""
