@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 
 
 class Clock:
@@ -18,6 +19,7 @@ class Clock:
         return time.monotonic()
 
 
+@lru_cache(maxsize=1_024)  # messages that came together share their instants
 def rfc3339(ms: int) -> str:
     """``2026-01-31T12:00:00.123Z``."""
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"

@@ -146,6 +146,7 @@ class Serving:
             max_request_header_size=MAX_HEADER_BYTES,
             max_request_body_size=max_body_bytes + 1,  # waitress refuses what reaches its limit
             expose_tracebacks=False,
+            recv_bytes=1 << 16,  # a batch in few turns of the loop
             channel_request_lookahead=1,
             clear_untrusted_proxy_headers=True,
         )
