@@ -262,8 +262,10 @@ def refused_websocket(relay: Relay) -> None:
 def poll(relay: Relay) -> None:
     with contextlib.closing(open_poll(relay, "poller")) as sock:
         wait_until(lambda: live(relay)["longPoll"] == 1, "it waits")
-        relay.ok("POST", "/api/messages/read", {"agentId": "poller", "upTo": relay.tell("poller", "x")})
+        message_id = relay.tell("poller", "x")
         assert b'"messages":' in read_to_end(sock)
+    # Not before the answer: what is read by then would not be in it, and the poll would wait on.
+    relay.ok("POST", "/api/messages/read", {"agentId": "poller", "upTo": message_id})
 
 
 def dropped_poll(relay: Relay) -> None:
