@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -22,7 +23,12 @@ def create_app(bus: Bus, *, hub: Hub) -> Flask:
     from app.server.api.door import Door
     from app.server.api.problems import problem_response
 
-    app = Flask(__name__, static_folder=None)
+    class RelayApp(Flask):
+        def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+            """Flask looks into each function at each call; none of ours is a coroutine."""
+            return func
+
+    app = RelayApp(__name__, static_folder=None)
     door = Door(app.wsgi_app, bus, token_sha256=_expected_token(bus.settings))
     app.wsgi_app = door  # type: ignore[method-assign]
     app.extensions["relay"] = _http.Relay(bus=bus, hub=hub, door=door, started_s=bus.clock.monotonic_s())

@@ -25,6 +25,7 @@ from app.model import AGENT_ID_PATTERN, Problem, camel_names
 from app.server.api.door import ROUTE
 
 _encode = msgspec.json.Encoder().encode
+_BODY = "relay.body"
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 
 
@@ -64,10 +65,18 @@ def parse_body(model: Any) -> Any:
     decoder = _decoders.get(model)
     if decoder is None:
         decoder = _decoders[model] = msgspec.json.Decoder(model)
-    data = request.get_data(cache=True) or b"{}"
+    data = _body()
     if not data.isascii():
         guarded(data.decode, model)  # msgspec does not look into the values of keys that it passes over
     return guarded(lambda: decoder.decode(data), model)
+
+
+def _body() -> bytes:
+    """What the request carries. The server has received it whole and bounded: Werkzeug's care for streams is spared."""
+    environ = request.environ
+    if _BODY not in environ:
+        environ[_BODY] = environ["wsgi.input"].read() or b"{}"
+    return cast("bytes", environ[_BODY])
 
 
 def parse_query(model: Any) -> Any:
@@ -163,7 +172,7 @@ def _known(model: Any) -> list[str]:
 
 def ignored_keys(model: type[msgspec.Struct]) -> list[str]:
     """Keys of the request's body that ``model`` does not have."""
-    given = msgspec.json.decode(request.get_data(cache=True) or b"{}", type=dict[str, msgspec.Raw])
+    given = msgspec.json.decode(_body(), type=dict[str, msgspec.Raw])
     return sorted(given.keys() - camel_names(model))
 
 
