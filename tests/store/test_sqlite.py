@@ -136,8 +136,13 @@ _WALK = re.compile(r"^SCAN (messages|m|x|events|receipts|q)\b(?! USING (COVERING
 
 @contextmanager
 def statements(home: Home) -> Iterator[list[tuple[str, Any]]]:
-    """What SQLAlchemy sends to SQLite meanwhile."""
+    """What goes to SQLite meanwhile, through SQLAlchemy or straight to the driver."""
     seen: list[tuple[str, Any]] = []
+    run = sqlite._run
+
+    def note_straight(connection: Any, sql: str, parameters: Any) -> Any:
+        seen.append((sql, parameters))
+        return run(connection, sql, parameters)
 
     def note(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
         seen.append((statement, parameters[0] if many else parameters))
@@ -145,7 +150,9 @@ def statements(home: Home) -> Iterator[list[tuple[str, Any]]]:
     engines = (home.store._read_engine, home.store._write_engine)
     for each in engines:
         event.listen(each, "before_cursor_execute", note)
+    sqlite._run = note_straight
     yield seen
+    sqlite._run = run
     for each in engines:
         event.remove(each, "before_cursor_execute", note)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -36,6 +37,8 @@ _TAIL = (
     .order_by(events.c.seq)
     .limit(bindparam("limit"))
 )  # fmt: skip
+
+_TAIL_COLUMNS = ", ".join(f"{column.table.name}.{column.name}" for column in _TAIL.selected_columns)
 
 #: The part of the log that concerns one agent: what goes to its inbox, what it sent, what is said of itself.
 _TAIL_FOR = _TAIL.where(
@@ -121,11 +124,12 @@ def tail(connection: Connection, *, after: int, upto: int, limit: int, agent_id:
 
     Events about a message that has since been deleted are left out, except the deletion itself.
     """
-    params = {"after": after, "upto": upto, "limit": limit}
+    rows: Iterable[Any]
     if agent_id is None:
-        rows = connection.execute(_TAIL, params)
+        rows = sqlite.tail(connection, columns=_TAIL_COLUMNS, after=after, upto=upto, limit=limit)
     else:
-        rows = connection.execute(_TAIL_FOR, params | {"agent": agent_id})
+        params = {"after": after, "upto": upto, "limit": limit, "agent": agent_id}
+        rows = connection.execute(_TAIL_FOR, params)
     entries: list[LogEntry] = []
     for row in rows:
         seq, kind, message_id, about, topic, sender, data = row[:7]

@@ -152,6 +152,15 @@ def allocate_ids(connection: Connection, count: int) -> int:
 _ALLOCATE = "UPDATE counters SET value = value + ? WHERE name IN ('seq', 'messages') RETURNING name, value"
 
 
+def tail(connection: Connection, *, columns: str, after: int, upto: int, limit: int) -> list[Any]:
+    """The log from ``after`` to ``upto`` with its messages, as the hub reads it after each commit."""
+    sql = (
+        f"SELECT {columns} FROM events LEFT JOIN messages ON messages.id = events.message_id "
+        "WHERE events.seq > ? AND events.seq <= ? ORDER BY events.seq LIMIT ?"
+    )
+    return _run(connection, sql, (after, upto, limit)).fetchall()
+
+
 def _run(connection: Connection, sql: str, parameters: tuple[object, ...]) -> sqlite3.Cursor:
     """Straight to the driver: on the hot path SQLAlchemy costs more than SQLite (measured: 46 against 8 µs)."""
     return cast("sqlite3.Cursor", connection.connection.driver_connection.execute(sql, parameters))  # type: ignore[union-attr]
