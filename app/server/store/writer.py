@@ -146,7 +146,8 @@ class Writer:
             self._lead()
         # Done by now if this thread led its own operation; else somebody calls, to lead or to go.
         pending.called.acquire()
-        if pending.leads:
+        while pending.leads:
+            pending.leads = False
             self._lead()
             pending.called.acquire()
         if pending.error is not None:
@@ -167,19 +168,28 @@ class Writer:
             group = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_GROUP))]
             if group:
                 self._write(group)
-            if self._queue:
-                # Only a leader takes from the queue, so the first in it is still there.
-                following = self._queue[0]
-                if following.done is not None:
-                    self._soon(self._lead)
-                else:
-                    following.leads = True
-                    following.called.release()
+            # To one who waits, where there is one: those may be all threads that there are.
+            waiter = self._first_waiter()
+            if waiter is not None:
+                waiter.leads = True
+                waiter.called.release()
                 return
             self._leading.release()
-            # Somebody may have queued up between the look and the release, and found the lead taken.
-            if not self._queue or not self._leading.acquire(blocking=False):
+            # Only callbacks are left, or nothing, or somebody who came just now and found the lead taken.
+            if self._first_waiter() is None:
+                if self._queue:
+                    self._soon(self._try_lead)
                 return
+            if not self._leading.acquire(blocking=False):
+                return
+
+    def _try_lead(self) -> None:
+        if self._leading.acquire(blocking=False):
+            self._lead()
+
+    def _first_waiter(self) -> _Pending | None:
+        """The first in the queue whose thread waits for it."""
+        return next((pending for pending in list(self._queue) if pending.done is None), None)
 
     def _write(self, group: list[_Pending]) -> None:
         try:
