@@ -21,7 +21,7 @@ endif
 
 PIP := .venv/bin/python -m pip --quiet --quiet --disable-pip-version-check --no-input
 # Programs that some tests drive, as `command:Debian package`.
-TEST_PROGRAMS := chromium:chromium curl:curl
+TEST_PROGRAMS := chromium:chromium curl:curl faketime:faketime
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile

@@ -23,7 +23,13 @@ _NO_NUL = r"^[^\x00]*$"
 
 #: Python's ``$`` also matches before a last newline; the look-ahead closes that.
 AGENT_ID_PATTERN = r"^[A-Za-z0-9._@-]{1,128}$(?!\n)"
-RESERVED_IDS = frozenset({"broadcast", "system", "human"})
+#: Everyone, as a target.
+BROADCAST = "broadcast"
+#: Who joins in without being registered: the person at the dashboard or a terminal.
+HUMAN = "human"
+#: The relay's own voice; nobody else may use it.
+SYSTEM = "system"
+RESERVED_IDS = frozenset({BROADCAST, SYSTEM, HUMAN})
 
 AgentId = Annotated[
     str, Meta(pattern=AGENT_ID_PATTERN, max_length=128, description="1-128 of A-Z a-z 0-9 . _ @ -", examples=["alice"])

@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 import click
 
 from app.client import RelayClient
+from app.model import HUMAN
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-HUMAN = "human"
 #: Set in the shells of coding agents: whoever runs a command there is not the human.
 AGENT_SESSION_VARIABLES = (
     "CLAUDECODE",

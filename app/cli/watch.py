@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from app.cli.session import HUMAN, as_json, configured_identity, connect, identity_option, print_json_line, whoami
+from app.cli.session import as_json, configured_identity, connect, identity_option, print_json_line, whoami
+from app.model import HUMAN
 
 if TYPE_CHECKING:
     from app.client_live import LiveEvent

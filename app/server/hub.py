@@ -1,9 +1,10 @@
-"""Everything live, in one thread: the tail of the log, and the sockets that want it.
+"""Everything live: the tail of the log, and the sockets that want it.
 
 The hub owns each socket it is given. A stream begins with what its agent has not read (*snapshot*) or with the log from
 the client's last id (*replay*), a page at a time as fast as the client reads; having caught up it is *live* and gets
-each event as it is committed. All three happen on this thread, so nothing can fall between them. It writes without
-waiting: a client whose buffer overflows is cut off, and comes back by its last id.
+each event as it is committed. All three happen in *turns*, one at a time, so nothing can fall between them. Turns are
+the hub's own thread's; only a commit that concerns few takes one itself, which spares its message the way to another
+thread. Nothing waits for a socket: a client whose buffer overflows is cut off, and comes back by its last id.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ logger = logging.getLogger(__name__)
 PAGE = 64
 #: How far one look into the log for one agent goes, so that a long replay does not hold up the others.
 WINDOW = 5_000
+#: What a commit hands out by itself at most, in deliveries: its sender waits meanwhile, and so does the next commit.
+AT_ONCE = 32
 HEARTBEAT_S = 15.0
 #: How long a last answer may take to leave.
 FLUSH_S = 10.0
@@ -66,6 +69,8 @@ class Hub:
         self._bell_out.setblocking(False)
         self._selector.register(self._bell_in, selectors.EVENT_READ, None)
         self._rung = False
+        #: held by whoever touches streams and indexes
+        self._turn = threading.Lock()
         self._calls: deque[Callable[[], None]] = deque()
         self._cursor = 0
         self._streams: set[Stream] = set()
@@ -100,8 +105,23 @@ class Hub:
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
 
+    def committed(self) -> None:
+        """The log has grown. What is little is handed out before this returns; the rest is left to the hub's thread."""
+        if not self._turn.acquire(blocking=False):
+            self.ring()  # a turn is under way, and may have looked at the log already
+            return
+        try:
+            done = self._pump(at_most=AT_ONCE)
+        except Exception:  # the commit stands, whatever it is: the hub's thread tries again
+            logger.exception("handing out a commit failed", extra={"action": "live.error"})
+            done = False
+        finally:
+            self._turn.release()
+        if not done:
+            self.ring()
+
     def ring(self) -> None:
-        """The log has grown. Cheap: rings between two looks of the hub cost one byte."""
+        """Wake the hub's thread. Cheap: rings between two looks of the hub cost one byte."""
         if not self._rung:
             self._rung = True
             with contextlib.suppress(OSError):  # full: it rings already; closed: nobody listens any more
@@ -191,7 +211,7 @@ class Hub:
     # -- called by streams -------------------------------------------------------------------------------------------
 
     def watch(self, stream: Stream) -> None:
-        """Have the selector say when a stream's socket takes bytes again. May come from a WebSocket's own thread."""
+        """Have the selector say when a stream's socket takes bytes again. May come from any thread that wrote to it."""
         if threading.current_thread() is self._thread:
             self._watch(stream)
         else:
@@ -212,7 +232,7 @@ class Hub:
         self.close(stream)
 
     def unpark(self, poll: ParkedPoll) -> None:
-        """There may be something for a long poll. On the hub's thread."""
+        """There may be something for a long poll."""
         if poll in self._polls:
             self._forget(poll)
             self._call_in_worker(lambda: poll.answer(poll))
@@ -220,16 +240,21 @@ class Hub:
     # -- the hub's thread --------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        timeout_s: float | None = 0.0
         while not self._stopping:
-            try:
-                self._turn()
-            except Exception:
-                logger.exception("a turn of the hub failed", extra={"action": "live.error"})
-                time.sleep(0.2)  # whatever it is, it must not eat a processor
-        self._finish()
+            ready = self._selector.select(timeout_s)
+            with self._turn:
+                try:
+                    timeout_s = self._take_turn(ready)
+                except Exception:
+                    logger.exception("a turn of the hub failed", extra={"action": "live.error"})
+                    time.sleep(timeout_s := 0.2)  # whatever it is, it must not eat a processor
+        with self._turn:
+            self._finish()
 
-    def _turn(self) -> None:
-        for key, mask in self._selector.select(self._timeout_s()):
+    def _take_turn(self, ready: list[tuple[selectors.SelectorKey, int]]) -> float | None:
+        """Do what there is to do; how long there is nothing more, unless somebody rings."""
+        for key, mask in ready:
             stream: Stream | None = key.data
             if stream is None:
                 with contextlib.suppress(BlockingIOError):
@@ -238,10 +263,10 @@ class Hub:
                 # other way round, the byte of a ring in between is read here and the bell counts as rung for ever.
                 self._rung = False
                 continue
-            if mask & selectors.EVENT_WRITE:
+            if mask & selectors.EVENT_WRITE & stream.watched:
                 stream.flush()
                 self._watch(stream)
-            if mask & selectors.EVENT_READ:
+            if mask & selectors.EVENT_READ & stream.watched:
                 stream.readable()
         while self._calls:
             self._calls.popleft()()
@@ -250,6 +275,7 @@ class Hub:
             if stream.pending is None:
                 self._advance(stream)
         self._keep_time()
+        return self._timeout_s()
 
     def _timeout_s(self) -> float | None:
         if self._calls or any(stream.pending is None for stream in self._behind):
@@ -271,23 +297,30 @@ class Hub:
                 if stream.mode is Mode.LIVE:
                     stream.beat()
 
-    def _pump(self) -> None:
-        """Read what the log has gained, and hand it out."""
+    def _pump(self, *, at_most: int = 1 << 62) -> bool:
+        """Read what the log has gained, and hand it out.
+
+        :param at_most: deliveries, before it is left for another turn; and then only of messages, for what changes an
+            agent changes who listens to what.
+        :returns: whether nothing is left.
+        """
+        limited = at_most < 1 << 62
         while self._streams:
             entries = self._source.page(after=self._cursor, upto=2**63 - 1, limit=PAGE, agent_id=None)
             for entry in entries:
+                streams = self._concerned(entry)
+                at_most -= len(streams)
+                if limited and (at_most < 0 or not entry.type.startswith("message.")):
+                    return False
                 self._cursor = entry.seq
-                self._hand_out(entry)
+                self._hand_out(entry, streams)
             if len(entries) < PAGE:
-                return
+                break
+        return True
 
-    def _hand_out(self, entry: LogEntry) -> None:
+    def _hand_out(self, entry: LogEntry, streams: Sequence[Stream]) -> None:
         frames = Frames()
-        for stream in tuple(self._observers):
-            if stream.mode is Mode.LIVE:
-                stream.deliver(entry, frames)
-                self.delivered += 1
-        for stream in self._concerned(entry):
+        for stream in streams:
             if stream.mode is Mode.LIVE:
                 stream.deliver(entry, frames)
                 self.delivered += 1
@@ -297,10 +330,10 @@ class Hub:
 
     def _concerned(self, entry: LogEntry) -> Sequence[Stream]:
         if entry.topic is None:
-            return tuple(self._by_agent.get(entry.agent_id or "", ()))
-        streams = self._by_topic.get(entry.topic, ())
+            return (*self._observers, *self._by_agent.get(entry.agent_id or "", ()))
+        streams = self._by_topic.get(entry.topic, set())
         senders = self._by_agent.get(entry.sender or "")
-        return tuple(senders.union(streams)) if senders else tuple(streams)
+        return (*self._observers, *(senders.union(streams) if senders else streams))
 
     def _follow(self, stream: Stream, *, removed: bool) -> None:
         """An agent changed: what it receives may have changed with it."""

@@ -62,7 +62,7 @@ def _serve(bus: Bus) -> int:
             f"{settings.host}:{settings.port} cannot be listened on: {exc.strerror or exc}. Another relay may "
             "run there already; stop it, or choose another PORT"
         ) from exc
-    bus.store.on_commit = hub.ring
+    bus.store.on_commit = hub.committed
     bus.store.soon = serving.call_in_worker
     hub.start()
     workers = [make_reaper(bus, live_agents=hub.live_agents), make_retention(bus), make_indexer(bus)]

@@ -32,7 +32,7 @@ class Mode(Enum):
 
 
 class Stream:
-    """One client. Only the hub's thread touches it, except :class:`WebSocketStream`'s ``send``."""
+    """One client. Only whoever has the hub's turn touches it, except :class:`WebSocketStream`'s ``send``."""
 
     __slots__ = (
         "agent_id",

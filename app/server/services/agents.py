@@ -13,6 +13,8 @@ from sqlalchemy import Connection
 from app import __version__
 from app.errors import AgentNotFound, Invalid
 from app.model import (
+    BROADCAST,
+    HUMAN,
     RESERVED_IDS,
     AgentCard,
     AgentList,
@@ -26,7 +28,7 @@ from app.model import (
 )
 from app.server.events import AgentRegistered, AgentRemoved, AgentStatus, MessageNew
 from app.server.services import claims
-from app.server.services.bus import HUMAN, Bus, authorise, check_secret, sha256, unique
+from app.server.services.bus import Bus, authorise, check_secret, sha256, unique
 from app.server.store import agents as store
 from app.server.store import events as log
 from app.server.store import inbox, sqlite
@@ -295,7 +297,7 @@ def _subscribe(
     :returns: the targets that are new to it, or None where nothing differs.
     """
     current = store.subscriptions_of(connection, [agent_id]).get(agent_id, [])
-    wanted: dict[str, tuple[bool, bool]] = {agent_id: (True, False), "broadcast": (True, False)}
+    wanted: dict[str, tuple[bool, bool]] = {agent_id: (True, False), BROADCAST: (True, False)}
     for prefix, given in (("tag:", request.tags), ("cap:", request.capabilities), ("label:", request.labels)):
         held = {s.topic: (s.by_client, s.by_human) for s in current if s.topic.startswith(prefix)}
         if given is UNSET:

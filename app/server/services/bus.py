@@ -12,16 +12,12 @@ from sqlalchemy import Connection
 
 from app.config import Settings
 from app.errors import AgentNotFound, AgentSecretRequired
+from app.model import HUMAN
 from app.server.clock import Clock
 from app.server.services.directory import Directory
 from app.server.services.presence import Presence
 from app.server.store import agents as agent_store
 from app.server.store.engine import Store
-
-#: Who joins in without being registered: the person at the dashboard or a terminal.
-HUMAN = "human"
-#: The relay's own voice; nobody else may use it.
-SYSTEM = "system"
 
 
 @dataclass(frozen=True, kw_only=True)

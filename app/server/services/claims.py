@@ -7,9 +7,9 @@ import logging
 from sqlalchemy import Connection
 
 from app.errors import AgentNotFound, ClaimConflict, MessageExpired, NotARecipient, NotClaimable, NotClaimant
-from app.model import Message
+from app.model import HUMAN, Message
 from app.server.events import MessageClaimed, MessageNew, MessageReleased
-from app.server.services.bus import HUMAN, Bus, authorise
+from app.server.services.bus import Bus, authorise
 from app.server.store import events as log
 from app.server.store import inbox, receipts
 from app.server.store import messages as store

@@ -14,6 +14,9 @@ from sqlalchemy import Connection
 from app.errors import Forbidden, IdempotencyConflict, Invalid, MessageNotFound, NotARecipient, RelayError
 from app.model import (
     AGENT_ID_PATTERN,
+    BROADCAST,
+    HUMAN,
+    SYSTEM,
     InboxMessage,
     Kind,
     Message,
@@ -29,8 +32,8 @@ from app.model import (
 from app.server.clock import rfc3339, rfc3339_or_none
 from app.server.events import MessageDeleted, MessageRead
 from app.server.services import agents
-from app.server.services.bus import HUMAN, SYSTEM, Bus, authorise, check_secret
-from app.server.services.directory import Directory
+from app.server.services.bus import Bus, authorise, check_secret
+from app.server.services.directory import Directory, is_direct
 from app.server.store import events as log
 from app.server.store import idempotency, inbox, receipts, sqlite
 from app.server.store import messages as store
@@ -117,7 +120,7 @@ def prepare(
 def _check(request: SendMessage, *, prefix: str) -> None:
     if request.from_ == SYSTEM:
         raise Forbidden("Only the relay itself speaks as system: send as a registered agent or as human.")
-    if request.from_ == "broadcast":
+    if request.from_ == BROADCAST:
         raise Invalid.field(f"{prefix}from", "must be a registered agent or human, not broadcast")
     check_target(request.to, field=f"{prefix}to")
 
@@ -181,8 +184,7 @@ def _send_group(connection: Connection, submissions: list[Any]) -> Sequence[Any]
 def _look_up(connection: Connection, submissions: Sequence[Submission]) -> _Context:
     requests = [request for submission in submissions for request in submission.requests]
     directory = submissions[0].directory
-    directory.look_up(connection, senders={r.from_ for r in requests}, targets={r.to for r in requests})
-    directory.learn_memberships(connection, {(r.from_, r.to) for r in requests})
+    directory.look_up(connection, {(r.from_, r.to) for r in requests})
     parents = {r.reply_to for r in requests if r.reply_to is not None}
     keys = {s.key_sha256: s.now_ms for s in submissions if s.key_sha256 is not None}
     return _Context(
@@ -291,7 +293,6 @@ def _new_message(
 
 
 def _sent(request: SendMessage, row: NewMessage, context: _Context) -> SentMessage:
-    direct = ":" not in request.to and request.to != "broadcast"
     return SentMessage(
         id=row.id,
         from_=row.sender,
@@ -311,7 +312,7 @@ def _sent(request: SendMessage, row: NewMessage, context: _Context) -> SentMessa
         verified=row.verified,
         created_at=rfc3339(row.created_at),
         expires_at=rfc3339_or_none(row.expires_at),
-        queued=direct and context.directory.subscribers(request.to) == 0,
+        queued=is_direct(request.to) and not context.directory.is_there(request.to),
         recipients=context.directory.recipients(request.from_, request.to),
     )
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from sqlalchemy import Connection
 
 from app import __version__
-from app.model import Health, LiveStreams, Stats
-from app.server.services.bus import HUMAN, Bus
+from app.model import HUMAN, Health, LiveStreams, Stats
+from app.server.services.bus import Bus
 from app.server.store import agents as agent_store
 from app.server.store import events as log
 from app.server.store import inbox, stats

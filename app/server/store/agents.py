@@ -12,7 +12,7 @@ from sqlalchemy.sql import Select
 
 from app.model import AgentCard, Status, WakePath
 from app.server.clock import rfc3339
-from app.server.store import inbox
+from app.server.store import inbox, sqlite
 from app.server.store.schema import agents, messages, read_marks, subscriptions
 
 
@@ -50,7 +50,6 @@ _GET = select(*agents.c).where(agents.c.id == bindparam("id"))
 _INSERT = insert(agents)
 _UPDATE = update(agents).where(agents.c.id == bindparam("agent"))
 _DELETE = delete(agents).where(agents.c.id == bindparam("agent"))
-_SECRETS = select(agents.c.id, agents.c.secret_sha256).where(agents.c.id.in_(bindparam("ids", expanding=True)))
 _SUBSCRIPTIONS = (
     select(*subscriptions.c)
     .where(subscriptions.c.agent_id.in_(bindparam("ids", expanding=True)))
@@ -104,7 +103,7 @@ def delete_agent(connection: Connection, agent_id: str) -> None:
 
 def secrets(connection: Connection, ids: Iterable[str]) -> dict[str, bytes | None]:
     """For each of these agents that is registered, the hash of its secret, if it has one."""
-    return {row[0]: row[1] for row in connection.execute(_SECRETS, {"ids": list(ids)})}
+    return dict(sqlite.secrets(connection, list(ids)))
 
 
 def subscriptions_of(connection: Connection, ids: Iterable[str]) -> dict[str, list[Subscription]]:

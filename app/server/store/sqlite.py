@@ -152,6 +152,12 @@ def allocate_ids(connection: Connection, count: int) -> int:
 _ALLOCATE = "UPDATE counters SET value = value + ? WHERE name IN ('seq', 'messages') RETURNING name, value"
 
 
+def secrets(connection: Connection, ids: list[str]) -> list[tuple[str, bytes | None]]:
+    """Of these agents, those that are registered, with the hash of their secret: asked for each direct message."""
+    sql = "SELECT id, secret_sha256 FROM agents WHERE id IN (SELECT value FROM json_each(?))"
+    return _run(connection, sql, (as_json(ids),)).fetchall()
+
+
 def tail(connection: Connection, *, columns: str, after: int, upto: int, limit: int) -> list[Any]:
     """The log from ``after`` to ``upto`` with its messages, as the hub reads it after each commit."""
     sql = (
