@@ -31,6 +31,7 @@ from app import model
 from app.config import Settings
 from app.server.clock import Clock
 from app.server.services import agents, messages
+from app.server.services import inbox as inbox_service
 from app.server.services.bus import Bus
 from app.server.services.presence import Presence
 from app.server.store import agents as agent_store
@@ -537,7 +538,7 @@ class Home:
 
     def inbox(self, agent_id: str, *, unread: bool = False, limit: int = 500) -> list[model.InboxMessage]:
         query = model.MessageQuery(for_=agent_id, unread=unread, limit=limit)
-        return messages.list_inbox(self.bus, query, agent_secret=None).messages
+        return inbox_service.list_inbox(self.bus, query, agent_secret=None).messages
 
     def counter(self, name: str) -> int:
         with self.store.read() as connection:

@@ -26,7 +26,7 @@ from app.errors import (
     RelayError,
 )
 from app.model import Status
-from app.server.services import agents, claims, messages
+from app.server.services import agents, claims, inbox, messages
 from app.server.store import messages as message_store
 from app.server.workers import reaper, retention
 from tests.factories import FakeClock, Home
@@ -192,9 +192,9 @@ class InboxRules(RuleBasedStateMachine):
             return
         if not self.is_recipient(agent, message):
             with pytest.raises(NotARecipient):
-                messages.read(self.home.bus, message.id, agent_id=agent, agent_secret=None)
+                inbox.read(self.home.bus, message.id, agent_id=agent, agent_secret=None)
             return
-        messages.read(self.home.bus, message.id, agent_id=agent, agent_secret=None)
+        inbox.read(self.home.bus, message.id, agent_id=agent, agent_secret=None)
         self.read_by.add((agent, message.id))
         self.alive(agent)
 
@@ -203,7 +203,7 @@ class InboxRules(RuleBasedStateMachine):
         if message is None or agent not in self.agents:
             return
         expected = [message_id for message_id in self.unread(agent) if message_id <= message.id]
-        done = messages.read_up_to(self.home.bus, agent_id=agent, up_to=message.id, agent_secret=None)
+        done = inbox.read_up_to(self.home.bus, agent_id=agent, up_to=message.id, agent_secret=None)
         assert done.marked == len(expected)
         self.read_by |= {(agent, message_id) for message_id in expected}
         self.alive(agent)
@@ -334,7 +334,7 @@ class InboxRules(RuleBasedStateMachine):
     @invariant()
     def receipts_say_who_has_read_and_who_holds(self) -> None:
         for message in list(self.sent.values())[-3:]:
-            listed = messages.list_receipts(self.home.bus, message.id, after=None, limit=50).receipts
+            listed = inbox.list_receipts(self.home.bus, message.id, after=None, limit=50).receipts
             assert {r.agent_id for r in listed if r.read_at} == {a for a, m in self.read_by if m == message.id}
             holders = {r.agent_id for r in listed if r.claimed_at}
             assert holders == ({message.claimed_by} if message.claimed_by else set())

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 from app.errors import ClaimConflict, IdempotencyConflict, Invalid, Unauthorized, Unavailable
 from app.model import MessageQuery
 from app.server.events import MessageDeleted
-from app.server.services import agents, claims, messages, sessions
+from app.server.services import agents, claims, inbox, messages, sessions
 from app.server.store import events as log
 from app.server.store import messages as message_store
 from app.server.workers import retention
@@ -228,7 +228,7 @@ class StoreContract:
     def test_retention_deletes_what_is_old_in_steps_and_keeps_the_counts_exact(self, clocked: Home) -> None:
         clocked.register("ann")
         old = self._fill(clocked, 1200)
-        messages.read_up_to(clocked.bus, agent_id="ann", up_to=old[-1], agent_secret=None)
+        inbox.read_up_to(clocked.bus, agent_id="ann", up_to=old[-1], agent_secret=None)
         self._advance(clocked, 30 * DAY_MS + 1)
         young = [clocked.send("human", "ann") for _ in range(3)]
         before = clocked.store.commits

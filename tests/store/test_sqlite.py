@@ -16,7 +16,7 @@ from sqlalchemy import Connection, event, inspect, text
 
 from app.errors import StartError
 from app.model import AgentQuery, MessageQuery, ReceiptState
-from app.server.services import agents, claims, live, messages, system
+from app.server.services import agents, claims, inbox, live, messages, system
 from app.server.store import engine as engine_module
 from app.server.store import sqlite
 from app.server.store.engine import SCHEMA_HEAD, Store
@@ -187,13 +187,13 @@ def test_nothing_that_is_done_often_goes_over_all_of_history(make_home: Callable
         "list of cards": lambda: agents.list_agents(bus, AgentQuery(tag="x")),
         "register": lambda: home.register("ann", tags=["x"]),
         "send": lambda: home.send("bob", "tag:x", reply_to=ids[0]),
-        "read": lambda: messages.read(bus, ids[0], **name),  # type: ignore[arg-type]
+        "read": lambda: inbox.read(bus, ids[0], **name),  # type: ignore[arg-type]
         "claim": lambda: claims.claim(bus, ids[1], agent_id="ann", secret=None),
         "inbox with a claim": lambda: home.inbox("ann", unread=True),
         "release": lambda: claims.release(bus, ids[1], agent_id="ann", secret=None),
-        "read up to": lambda: messages.read_up_to(bus, up_to=ids[-1], **name),  # type: ignore[arg-type]
-        "receipts": lambda: messages.list_receipts(bus, ids[1], after=None, limit=50),
-        "report": lambda: messages.report_receipt(bus, ids[1], state=ReceiptState.OFFERED, adapter="t", **name),  # type: ignore[arg-type]
+        "read up to": lambda: inbox.read_up_to(bus, up_to=ids[-1], **name),  # type: ignore[arg-type]
+        "receipts": lambda: inbox.list_receipts(bus, ids[1], after=None, limit=50),
+        "report": lambda: inbox.report_receipt(bus, ids[1], state=ReceiptState.OFFERED, adapter="t", **name),  # type: ignore[arg-type]
         "thread": lambda: messages.list_thread(bus, ids[0], since=0, limit=50),
         "history of a sender": lambda: messages.list_history(bus, MessageQuery(from_="human")),
         "history of a target": lambda: messages.list_history(bus, MessageQuery(to="ann")),
@@ -222,7 +222,7 @@ def test_old_open_work_is_found_by_an_index_of_open_work(make_home: Callable[...
         home.inbox("ann")
         home.inbox("ann", unread=True)
         agents.get(home.bus, "ann")
-        messages.read_up_to(home.bus, agent_id="ann", up_to=9, agent_secret=None)
+        inbox.read_up_to(home.bus, agent_id="ann", up_to=9, agent_secret=None)
     with home.store.read() as connection:
         asking = [(s, p) for s, p in seen if s.startswith("SELECT") and "x.claimable AND x.claimed_by IS NULL" in s]
         assert len(asking) >= 4

@@ -32,7 +32,7 @@ from app.model import (
 from app.server.api._http import Relay, agent_secret, answer_headers, defer, relay, request_id, take_over
 from app.server.api._spec import one_of, route
 from app.server.api.problems import CONTENT_TYPE, problem_document
-from app.server.services import agents, claims, messages
+from app.server.services import agents, claims, inbox, messages
 from app.server.sockets import http_response
 from app.server.streams import ParkedPoll
 
@@ -96,7 +96,7 @@ def list_messages(query: MessageQuery) -> MessageList | Response:
             raise Invalid.field(name.rstrip("_"), "filters history, not an inbox: leave it out, or leave out for")
     secret = agent_secret()
     seen = here.bus.store.head()
-    found = messages.list_inbox(here.bus, query, agent_secret=secret)
+    found = inbox.list_inbox(here.bus, query, agent_secret=secret)
     if not query.peek:
         agents.sign_of_life(here.bus, query.for_)
     if found.messages or not query.wait or request.method == "HEAD":
@@ -114,7 +114,7 @@ def _park(here: Relay, query: MessageQuery, *, secret: str | None, seen: int) ->
         looked = here.bus.store.head()
         status = 200
         try:
-            found = messages.list_inbox(here.bus, query, agent_secret=secret)
+            found = inbox.list_inbox(here.bus, query, agent_secret=secret)
             body = _encode(found)
         except RelayError as exc:
             status, body = exc.status, _encode(problem_document(exc, path=path, request_id=name))
@@ -152,7 +152,7 @@ def get_cursor() -> CursorAnswer:
 def read_up_to(body: ReadUpTo) -> ReadUpToAnswer:
     """Mark everything up to an id as read by an agent"""
     bus = relay().bus
-    done = messages.read_up_to(bus, agent_id=body.agent_id, up_to=body.up_to, agent_secret=agent_secret())
+    done = inbox.read_up_to(bus, agent_id=body.agent_id, up_to=body.up_to, agent_secret=agent_secret())
     agents.sign_of_life(bus, body.agent_id)
     return done
 
@@ -180,7 +180,7 @@ def get_thread(message_id: int, query: ThreadQuery) -> MessageList:
 def read_message(message_id: int, body: AgentRef) -> ReadMark:
     """Mark a message as read by an agent; doing it again changes nothing"""
     bus = relay().bus
-    mark = messages.read(bus, message_id, agent_id=body.agent_id, agent_secret=agent_secret())
+    mark = inbox.read(bus, message_id, agent_id=body.agent_id, agent_secret=agent_secret())
     agents.sign_of_life(bus, body.agent_id)
     return mark
 
@@ -188,7 +188,7 @@ def read_message(message_id: int, body: AgentRef) -> ReadMark:
 @route(blueprint, "GET", "/<int:message_id>/receipts", query=ReceiptQuery, answer=ReceiptList, problems=(404,))
 def list_receipts(message_id: int, query: ReceiptQuery) -> ReceiptList:
     """What became of a message with each recipient"""
-    return messages.list_receipts(relay().bus, message_id, after=query.after, limit=query.limit)
+    return inbox.list_receipts(relay().bus, message_id, after=query.after, limit=query.limit)
 
 
 @route(
@@ -197,7 +197,7 @@ def list_receipts(message_id: int, query: ReceiptQuery) -> ReceiptList:
 def report_receipt(message_id: int, body: ReportReceipt) -> ReceiptList:
     """An adapter reports that it offered or delivered a message to its agent"""
     bus = relay().bus
-    receipts = messages.report_receipt(
+    receipts = inbox.report_receipt(
         bus,
         message_id,
         agent_id=body.agent_id,

@@ -40,7 +40,7 @@ from app.server.api._http import Relay, agent_secret, relay
 from app.server.api._spec import guarded
 from app.server.api.door import NEEDS_TOKEN, REQUEST_ID, WEBSOCKET_PATH
 from app.server.api.problems import as_relay_error, new_request_id, problem_document
-from app.server.services import agents, claims, messages
+from app.server.services import agents, claims, inbox, messages
 from app.server.services.bus import authorise
 from app.server.streams import WebSocketStream, text_frame
 
@@ -216,18 +216,18 @@ class _Connection:
 
     def _on_message(self, frame: ReadFrame | ClaimFrame | ReleaseFrame | ReceiptFrame, agent_id: str) -> object:
         if isinstance(frame, ReadFrame) and frame.up_to is not None:
-            return messages.read_up_to(self._bus, agent_id=agent_id, up_to=frame.up_to, agent_secret=self._secret)
+            return inbox.read_up_to(self._bus, agent_id=agent_id, up_to=frame.up_to, agent_secret=self._secret)
         message_id = frame.message_id or frame.id
         if message_id is None:
             raise Invalid.field("messageId", "is required")
         if isinstance(frame, ReadFrame):
-            return messages.read(self._bus, message_id, agent_id=agent_id, agent_secret=self._secret)
+            return inbox.read(self._bus, message_id, agent_id=agent_id, agent_secret=self._secret)
         if isinstance(frame, ClaimFrame):
             return claims.claim(self._bus, message_id, agent_id=agent_id, secret=self._secret)
         if isinstance(frame, ReleaseFrame):
             return claims.release(self._bus, message_id, agent_id=agent_id, secret=self._secret)
         state = ReceiptState(frame.state.value)
-        return messages.report_receipt(
+        return inbox.report_receipt(
             self._bus, message_id, agent_id=agent_id, state=state, adapter=frame.adapter, agent_secret=self._secret
         )
 

@@ -1,17 +1,17 @@
-"""Messages: sending, inboxes, reading, receipts, history."""
+"""Messages: sending, history, threads, deletion."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, Struct
 from sqlalchemy import Connection
 
-from app.errors import Forbidden, IdempotencyConflict, Invalid, MessageNotFound, NotARecipient, RelayError
+from app.errors import Forbidden, IdempotencyConflict, Invalid, MessageNotFound, RelayError
 from app.model import (
     AGENT_ID_PATTERN,
     BROADCAST,
@@ -22,26 +22,20 @@ from app.model import (
     Message,
     MessageList,
     MessageQuery,
-    ReadMark,
-    ReadUpToAnswer,
-    ReceiptList,
-    ReceiptState,
     SendMessage,
     SentMessage,
 )
 from app.server.clock import rfc3339, rfc3339_or_none
-from app.server.events import MessageDeleted, MessageRead
+from app.server.events import MessageDeleted
 from app.server.services import agents
-from app.server.services.bus import Bus, authorise, check_secret
+from app.server.services.bus import Bus, check_secret
 from app.server.services.directory import Directory, is_direct
 from app.server.store import events as log
-from app.server.store import idempotency, inbox, receipts, sqlite
+from app.server.store import idempotency, sqlite
 from app.server.store import messages as store
 from app.server.store.messages import NewMessage
 
 IDEMPOTENCY_MS = 24 * 3600 * 1000
-#: How many messages one transaction of :func:`read_up_to` marks, so that a long inbox does not hold up the others.
-READ_CHUNK = 500
 
 _AGENT_ID = re.compile(AGENT_ID_PATTERN)
 _PREFIXES = ("tag:", "cap:", "label:")
@@ -317,25 +311,6 @@ def _sent(request: SendMessage, row: NewMessage, context: _Context) -> SentMessa
     )
 
 
-# -- reading -----------------------------------------------------------------------------------------------------------
-
-
-def list_inbox(bus: Bus, query: MessageQuery, *, agent_secret: str | None) -> MessageList:
-    """A page of an agent's inbox, oldest first."""
-    agent_id = cast("str", query.for_)
-    with bus.store.read() as connection:
-        authorise(connection, agent_id, secret=agent_secret)
-        found = inbox.list_messages(
-            connection,
-            agent_id,
-            unread=query.unread,
-            since=query.sinceId,
-            limit=query.limit + 1,
-            now_ms=bus.clock.now_ms(),
-        )
-    return _page(found, query.limit)
-
-
 def list_history(bus: Bus, query: MessageQuery) -> MessageList:
     """A page of all messages, newest first."""
     if query.q is not None:
@@ -351,10 +326,10 @@ def list_history(bus: Bus, query: MessageQuery) -> MessageList:
             thread=query.thread,
             words=query.q,
         )
-    return _page(found, query.limit)
+    return page(found, query.limit)
 
 
-def _page(found: list[InboxMessage], limit: int) -> MessageList:
+def page(found: list[InboxMessage], limit: int) -> MessageList:
     more = len(found) > limit or sum(len(message.body) for message in found) > store.PAGE_CHARS
     return MessageList(messages=found[:limit], next=found[:limit][-1].id if more else UNSET)
 
@@ -387,79 +362,7 @@ def list_thread(bus: Bus, message_id: int, *, since: int, limit: int) -> Message
         found = store.list_thread(connection, thread_id or message_id, since=since, limit=limit + 1)
     if not found and thread_id is None:
         raise MessageNotFound(f"No message has the id {message_id}; it may have been deleted or have aged out.")
-    return _page(found, limit)
-
-
-def read(bus: Bus, message_id: int, *, agent_id: str, agent_secret: str | None) -> ReadMark:
-    """Mark one message as read by an agent. Doing it again changes nothing."""
-
-    def operation(connection: Connection) -> ReadMark:
-        authorise(connection, agent_id, secret=agent_secret)
-        message = store.get(connection, message_id)
-        if not store.is_recipient(connection, message, agent_id=agent_id):
-            raise NotARecipient(f"Message {message_id} went to {message.to}, which does not include {agent_id}.")
-        now = bus.clock.now_ms()
-        if inbox.try_mark_read(connection, agent_id, message_id, now_ms=now):
-            log.append(connection, [_read_event(message, agent_id, now)], now_ms=now)
-            inbox.advance_marks(connection, agent_id, head=log.head(connection), now_ms=now, topic=message.to)
-        else:
-            now = inbox.read_at(connection, agent_id, message_id)
-        return ReadMark(message_id=message_id, agent_id=agent_id, at=rfc3339(now))
-
-    return bus.store.write(operation)
-
-
-def read_up_to(bus: Bus, *, agent_id: str, up_to: int, agent_secret: str | None) -> ReadUpToAnswer:
-    """Mark everything up to an id as read by an agent. Doing it again changes nothing."""
-
-    def operation(connection: Connection) -> int:
-        authorise(connection, agent_id, secret=agent_secret)
-        now = bus.clock.now_ms()
-        unread = inbox.list_messages(
-            connection, agent_id, unread=True, since=0, limit=READ_CHUNK, now_ms=now, upto=up_to
-        )
-        unread = [message for message in unread if message.id <= up_to]
-        for message in unread:
-            inbox.try_mark_read(connection, agent_id, message.id, now_ms=now)
-        if unread:
-            log.append(connection, [_read_event(message, agent_id, now) for message in unread], now_ms=now)
-            inbox.advance_marks(connection, agent_id, head=log.head(connection), now_ms=now)
-        return len(unread)
-
-    marked = 0
-    while chunk := bus.store.write(operation):
-        marked += chunk
-    return ReadUpToAnswer(agent_id=agent_id, up_to=up_to, marked=marked)
-
-
-def _read_event(message: Message, agent_id: str, now_ms: int) -> MessageRead:
-    data = {"messageId": message.id, "agentId": agent_id, "at": rfc3339(now_ms)}
-    return MessageRead(message_id=message.id, agent_id=agent_id, topic=message.to, sender=message.from_, data=data)
-
-
-def list_receipts(bus: Bus, message_id: int, *, after: str | None, limit: int) -> ReceiptList:
-    """A page of what became of a message with each recipient, by agent id."""
-    with bus.store.read() as connection:
-        message = store.get(connection, message_id)
-        found = receipts.list_receipts(connection, message, after=after or "", limit=limit + 1)
-    return ReceiptList(receipts=found[:limit], next=found[limit - 1].agent_id if len(found) > limit else UNSET)
-
-
-def report_receipt(
-    bus: Bus, message_id: int, *, agent_id: str, state: ReceiptState, adapter: str, agent_secret: str | None
-) -> ReceiptList:
-    """Note that an adapter has offered or delivered a message to its agent; the agent's receipt is answered."""
-
-    def operation(connection: Connection) -> ReceiptList:
-        authorise(connection, agent_id, secret=agent_secret)
-        message = store.get(connection, message_id)
-        if not store.is_recipient(connection, message, agent_id=agent_id):
-            raise NotARecipient(f"Message {message_id} went to {message.to}, which does not include {agent_id}.")
-        now = bus.clock.now_ms()
-        receipts.report(connection, message_id, agent_id=agent_id, state=state, adapter=adapter, now_ms=now)
-        return ReceiptList(receipts=[receipts.get(connection, message, agent_id=agent_id)])
-
-    return bus.store.write(operation)
+    return page(found, limit)
 
 
 def delete(bus: Bus, message_id: int) -> None:
