@@ -19,6 +19,7 @@ from app import config_values as values
 from app import envfile, paths
 from app.config_table import SETTINGS, Group, Setting
 from app.errors import RelayError
+from app.integrations import Integration, check_shared_token
 
 __all__ = [
     "SETTINGS",
@@ -68,8 +69,8 @@ class Settings:
     allowed_hosts: tuple[str, ...] = ()
     allow_unauth: bool = False
     tailnet: bool = False
-    #: As written (camelCase keys), checked; ``scopes``, ``targets`` and ``channels`` are tuples, ``("*",)`` for all.
-    integrations: tuple[Mapping[str, object], ...] = field(default=(), repr=False)
+    #: Of the environment; those of the file are read again when it changes (:mod:`app.server.services.integrations`).
+    integrations: tuple[Integration, ...] = ()
     integration_rate_limit_per_minute: int = 120
     manager: str | None = None
     #: Field name -> "flag --port", "environment", "file PATH", "env file", "state file" or "default".
@@ -250,18 +251,10 @@ def _check_together(settings: Settings) -> None:
             "AGENT_RELAY_DATABASE_URL: PostgreSQL is not supported by this version; unset it to use the SQLite file of"
             " DB_PATH"
         )
-    _check_tokens_differ(settings)
-
-
-def _check_tokens_differ(settings: Settings) -> None:
-    """The shared token opens everything, an integration's only its scopes: one text cannot be both."""
-    from hashlib import sha256
-
-    for entry in settings.integrations:
-        own = str(entry["token"])
-        if own == settings.token or sha256(own.encode()).hexdigest() == settings.token_sha256:
-            problem = f"the token of {values.shown(str(entry['name']))} is the shared token; give it one of its own"
-            raise ConfigError.of(setting("AGENT_RELAY_INTEGRATIONS"), problem)
+    try:
+        check_shared_token(settings.integrations, token=settings.token, token_sha256=settings.token_sha256)
+    except ValueError as exc:
+        raise ConfigError.of(setting("AGENT_RELAY_INTEGRATIONS"), str(exc)) from None
 
 
 def _stored_token_hash(path: Path) -> str | None:

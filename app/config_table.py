@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from app import config_values as values
+from app import integrations
 
 Group = Literal["server", "client", "codex"]
 
@@ -67,7 +68,7 @@ SETTINGS: tuple[Setting, ...] = (
             help="`1`: listen beyond loopback without a token"),
     Setting(name="AGENT_RELAY_TAILNET", group="server", field="tailnet", parse=values.switch, example="1",
             help="`1`: also listen on the tailnet address; needs a token; refused by this version, which cannot yet"),
-    Setting(name="AGENT_RELAY_INTEGRATIONS", group="server", field="integrations", parse=values.integrations,
+    Setting(name="AGENT_RELAY_INTEGRATIONS", group="server", field="integrations", parse=integrations.parse,
             default="[]", secret=True,
             example='[{"name":"ci","token":"ci-secret","scopes":["tasks:create"],"targets":["*"],"channels":["*"]}]',
             help="outside systems with their own tokens: a JSON array of objects"),

@@ -7,7 +7,7 @@ Values of secrets never get into a problem. Modules that cost start-up time are 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,6 @@ MAX_MS = 315_360_000_000
 
 AGENT_ID = re.compile(r"[A-Za-z0-9._@-]{1,128}")
 RESERVED_IDS = frozenset({"broadcast", "system", "human"})
-SCOPES = ("tasks:create", "tasks:read", "messages:send")
 THREAD_MODES = ("auto", "resume", "start")
 
 _HOST_NAME = re.compile(
@@ -170,7 +169,7 @@ def host_names(text: str) -> tuple[str, ...]:
 
 def relay_url(text: str) -> str:
     """The address of a relay: http or https, host and port only; a last slash is taken off."""
-    parts = _web_url(text)
+    parts = web_url(text)
     if parts.path not in {"", "/"} or "?" in text or "#" in text or "@" in parts.netloc:
         raise ValueError("must be http://host:port or https://host:port, without path, user or query")
     return f"{parts.scheme}://{parts.netloc}"
@@ -205,107 +204,8 @@ def run_id(text: str) -> str:
     return text
 
 
-def integrations(text: str) -> tuple[Mapping[str, object], ...]:
-    """A JSON array of integrations, each with its token and what it may do.
-
-    Keys come out as they are written; ``scopes``, ``targets`` and ``channels`` as tuples, ``("*",)`` for all.
-    """
-    import json
-
-    try:
-        data = json.loads(text, object_pairs_hook=_no_key_twice)
-    except RecursionError:
-        raise ValueError("is not valid JSON: nested too deeply") from None
-    except json.JSONDecodeError as exc:
-        raise ValueError(f"is not valid JSON: {exc.msg} at line {exc.lineno}, column {exc.colno}") from None
-    if not isinstance(data, list):
-        raise ValueError("must be a JSON array of objects")
-    found = tuple(_integration(entry, f"entry {number}") for number, entry in enumerate(data, start=1))
-    names = [entry["name"] for entry in found]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"two integrations are named {shown(str(name))}")
-    if len({entry["token"] for entry in found}) < len(found):
-        raise ValueError("two integrations have the same token")
-    return found
-
-
-_REQUIRED = ("name", "token", "scopes", "targets", "channels")
-_OPTIONAL = ("callbackUrl", "callbackSecret")
-
-
-def _integration(data: object, where: str) -> Mapping[str, object]:
-    if not isinstance(data, dict):
-        raise ValueError(f"{where} must be an object")
-    unknown = [key for key in data if key not in _REQUIRED + _OPTIONAL]
-    missing = [key for key in _REQUIRED if key not in data]
-    if unknown:
-        raise ValueError(
-            f"{where} has the unknown key {shown(unknown[0])}; known are {', '.join(_REQUIRED + _OPTIONAL)}"
-        )
-    if missing:
-        raise ValueError(f"{where} lacks {', '.join(missing)}")
-    checks: dict[str, Callable[[object], object]] = {
-        "name": lambda value: word(_text(value, most=128)),
-        "token": lambda value: token(_text(value, most=1024)),
-        "scopes": lambda value: _entries(value, one_of(*SCOPES)),
-        "targets": lambda value: _entries(value, _target),
-        "channels": lambda value: _entries(value, word),
-        "callbackUrl": lambda value: _callback_url(_text(value, most=2048)),
-        "callbackSecret": lambda value: _callback_secret(_text(value, most=1024)),
-    }
-    found = {}
-    for key, value in data.items():
-        try:
-            found[key] = checks[key](value)
-        except ValueError as exc:
-            raise ValueError(f"{where}: {key} {exc}") from None
-    return found
-
-
-def _text(value: object, *, most: int) -> str:
-    if not isinstance(value, str) or not 1 <= len(value) <= most or value != value.strip():
-        raise ValueError(f"must be a text of 1 to {most} characters without spaces around it")
-    return value
-
-
-def _entries(value: object, check: Callable[[str], str]) -> tuple[str, ...]:
-    if value == "*" or value == ["*"]:
-        return ("*",)
-    if not isinstance(value, list) or not value:
-        raise ValueError('must be a list with at least one entry, or ["*"] for all')
-    if "*" in value:
-        raise ValueError("must be either * alone or a list without it")
-    return tuple(dict.fromkeys(check(_text(entry, most=160)) for entry in value))
-
-
-def _target(text: str) -> str:
-    prefix, colon, rest = text.partition(":")
-    known = prefix in {"tag", "cap", "label"} and rest if colon else AGENT_ID.fullmatch(text) and text != "system"
-    if not known:
-        raise ValueError(f"must be agent ids, tag:x, cap:x, label:x or broadcast, not {shown(text)}")
-    return word(text)
-
-
-def _callback_url(text: str) -> str:
-    _web_url(text)
-    return text
-
-
-def _callback_secret(text: str) -> str:
-    import base64
-    import binascii
-
-    try:
-        key = base64.b64decode(text.removeprefix("whsec_"), validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if not text.startswith("whsec_") or not key:
-        raise ValueError("must be whsec_ followed by base64")
-    return text
-
-
-def _web_url(text: str) -> SplitResult:
+def web_url(text: str) -> SplitResult:
+    """An http or https address, taken apart."""
     from urllib.parse import urlsplit
 
     problem = "must be an http:// or https:// address"
@@ -319,10 +219,3 @@ def _web_url(text: str) -> SplitResult:
     if not valid:
         raise ValueError(problem)
     return parts
-
-
-def _no_key_twice(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("has a key twice in one object")
-    return found

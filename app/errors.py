@@ -75,6 +75,18 @@ class AgentSecretRequired(Forbidden):
     code, title = "agent-secret-required", "Agent secret required"
 
 
+class OutOfScope(Forbidden):
+    """This integration's token does not reach that far; ``allowed`` names what it may."""
+
+    code, title = "out-of-scope", "Out of the integration's scope"
+
+
+class IntegrationTokenRequired(Forbidden):
+    """Events come from integrations: send an integration's own token, not the relay's shared one."""
+
+    code, title = "integration-token-required", "Integration token required"
+
+
 class NotARecipient(Forbidden):
     """The agent is not a recipient of this message."""
 
@@ -105,6 +117,18 @@ class MessageNotFound(NotFound):
     code, title = "message-not-found", "Message not found"
 
 
+class TaskNotFound(NotFound):
+    """No task has this id; it may have aged out."""
+
+    code, title = "task-not-found", "Task not found"
+
+
+class DeliveryNotFound(NotFound):
+    """No callback has this id; it may have aged out with its task."""
+
+    code, title = "delivery-not-found", "Callback not found"
+
+
 class MethodNotAllowed(RelayError):
     """This path does not take that method."""
 
@@ -129,10 +153,28 @@ class IdempotencyConflict(RelayError):
     status, code, title = 409, "idempotency-conflict", "Idempotency key reused"
 
 
+class StatusConflict(RelayError):
+    """The task cannot move there from where it stands; ``allowed`` names the moves that it can make."""
+
+    status, code, title = 409, "status-conflict", "Move not possible"
+
+
+class TaskActive(RelayError):
+    """This message belongs to a task that is not closed: close the task first."""
+
+    status, code, title = 409, "task-active", "Task is active"
+
+
 class MessageExpired(RelayError):
     """The message has expired."""
 
     status, code, title = 410, "message-expired", "Message expired"
+
+
+class MessageClosed(MessageExpired):
+    """The task of this message is closed."""
+
+    code, title = "message-closed", "Message closed"
 
 
 class TooLarge(RelayError):
@@ -174,6 +216,12 @@ class HeadersTooLarge(RelayError):
     """The request's headers are too large."""
 
     status, code, title = 431, "headers-too-large", "Request header fields too large"
+
+
+class RateLimited(RelayError):
+    """This integration calls too often; try again after the time that Retry-After names, in seconds."""
+
+    status, code, title = 429, "rate-limited", "Too many requests"
 
 
 class Unavailable(RelayError):

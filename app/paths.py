@@ -59,6 +59,11 @@ def state_file() -> Path:
     return state_dir() / "state.json"
 
 
+def integrations_file() -> Path:
+    """Outside systems and their tokens, beside those of ``AGENT_RELAY_INTEGRATIONS``."""
+    return config_dir() / "integrations.json"
+
+
 def runtime_file() -> Path:
     """JSON of the running relay: ``{pid, port, instance, version, manager}``."""
     return runtime_dir() / "relay.json"

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -45,8 +45,10 @@ def work_folder() -> Iterator[Path]:
 class Relay:
     """One relay process, started as a user would start it."""
 
-    def __init__(self, home: Path, *, db: Path | None = None) -> None:
+    def __init__(self, home: Path, *, db: Path | None = None, settings: Mapping[str, str] | None = None) -> None:
+        """:param settings: variables of its environment."""
         self.home = home
+        self._settings = dict(settings or {})
         self.db = db or home / "relay.db"
         self.log: list[str] = []
         #: from starting the process to the first 200
@@ -73,7 +75,7 @@ class Relay:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "app", "--port", "0", "--db", str(self.db)],
             cwd=ROOT,
-            env=child_env(self.home),
+            env=child_env(self.home) | self._settings,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

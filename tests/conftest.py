@@ -44,6 +44,20 @@ def make_relay(tmp_path: Path) -> Iterator[MakeRelay]:
         _finish(relay)
 
 
+@pytest.fixture(scope="module")
+def make_module_relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeRelay]:
+    """As ``make_relay``, for one relay that all tests of a file share."""
+    made: list[Relay] = []
+
+    def make(**values: Any) -> Relay:
+        made.append(_running(tmp_path_factory.mktemp("module-relay"), None, values))
+        return made[-1]
+
+    yield make
+    for relay in made:
+        _finish(relay)
+
+
 @pytest.fixture
 def own_relay(make_relay: MakeRelay) -> Relay:
     """A relay that no other test talks to, with default settings."""

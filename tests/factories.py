@@ -33,6 +33,7 @@ from app.server.clock import Clock
 from app.server.services import agents, messages
 from app.server.services import inbox as inbox_service
 from app.server.services.bus import Bus
+from app.server.services.integrations import Integrations
 from app.server.services.presence import Presence
 from app.server.store import agents as agent_store
 from app.server.store import events as event_store
@@ -500,7 +501,13 @@ class Home:
     def open(self) -> None:
         self.store = Store(self.db, readers=2)
         self.store.soon = self._soon
-        self.bus = Bus(settings=self.settings, store=self.store, clock=self.clock, presence=Presence(self.clock))
+        self.bus = Bus(
+            settings=self.settings,
+            store=self.store,
+            clock=self.clock,
+            presence=Presence(self.clock),
+            integrations=Integrations(self.settings, path=None),
+        )
         with self.store.read() as connection:
             self.bus.presence.load(agent_store.presence(connection))
 

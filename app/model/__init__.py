@@ -14,3 +14,4 @@ from app.model.common import *
 from app.model.frames import *
 from app.model.messages import *
 from app.model.system import *
+from app.model.tasks import *

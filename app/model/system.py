@@ -48,6 +48,10 @@ class Stats(Wire):
     claimable_open: int
     #: unread messages to ``human``
     unread_human: int
+    #: active tasks by status
+    tasks: dict[str, int]
+    #: callbacks that are pending, and that were given up
+    callbacks: dict[str, int]
     live: LiveStreams
     #: sequence number of the newest event, and of the oldest that can still be replayed
     event_seq: int

@@ -19,7 +19,20 @@ def create_app(bus: Bus, *, hub: Hub) -> Flask:
     from flask import Flask
 
     from app.model import MAX_BODY_BYTES
-    from app.server.api import _http, agents, docs, live, messages, metrics, session, system, websocket
+    from app.server.api import (
+        _http,
+        agents,
+        callbacks,
+        docs,
+        integrations,
+        live,
+        messages,
+        metrics,
+        session,
+        system,
+        tasks,
+        websocket,
+    )
     from app.server.api.door import Door
     from app.server.api.problems import problem_response
 
@@ -37,7 +50,8 @@ def create_app(bus: Bus, *, hub: Hub) -> Flask:
     app.url_map.converters["int"] = _http.IdConverter
     app.url_map.merge_slashes = False
     app.register_error_handler(Exception, problem_response)
-    for noun in (agents, messages, live, websocket, session, system, metrics, docs):
+    nouns = (agents, messages, tasks, integrations, callbacks, live, websocket, session, system, metrics, docs)
+    for noun in nouns:
         app.register_blueprint(noun.blueprint)
     return app
 

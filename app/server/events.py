@@ -73,6 +73,36 @@ class AgentRemoved(Event, frozen=True):
     type = "agent.removed"
 
 
+class TaskCreated(Event, frozen=True):
+    """An integration's event made a task. ``data``: the task."""
+
+    type = "task.created"
+
+
+class TaskUpdated(Event, frozen=True):
+    """The same thing happened again, or its agent reported progress. ``data``: the task."""
+
+    type = "task.updated"
+
+
+class TaskClaimed(Event, frozen=True):
+    """An agent claimed a task. ``data``: the task."""
+
+    type = "task.claimed"
+
+
+class TaskStatusChanged(Event, frozen=True):
+    """A task moved: by its agent, a human or its integration, or back to open by a release. ``data``: the task."""
+
+    type = "task.status"
+
+
+class CallbackAttempt(Event, frozen=True):
+    """A callback was tried. ``data``: the delivery with its attempts."""
+
+    type = "callback.attempt"
+
+
 def all_types() -> list[type[Event]]:
     """Every event, for docs/events.md and its test."""
     return Event.__subclasses__()

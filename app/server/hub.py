@@ -300,8 +300,8 @@ class Hub:
     def _pump(self, *, at_most: int = 1 << 62) -> bool:
         """Read what the log has gained, and hand it out.
 
-        :param at_most: deliveries, before it is left for another turn; and then only of messages, for what changes an
-            agent changes who listens to what.
+        :param at_most: deliveries, before it is left for another turn; and then nothing that changes an agent, for that
+            changes who listens to what.
         :returns: whether nothing is left.
         """
         limited = at_most < 1 << 62
@@ -310,7 +310,7 @@ class Hub:
             for entry in entries:
                 streams = self._concerned(entry)
                 at_most -= len(streams)
-                if limited and (at_most < 0 or not entry.type.startswith("message.")):
+                if limited and (at_most < 0 or entry.type.startswith("agent.")):
                     return False
                 self._cursor = entry.seq
                 self._hand_out(entry, streams)

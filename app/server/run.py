@@ -20,11 +20,14 @@ from app.server.api.problems import render_problem
 from app.server.clock import Clock
 from app.server.hub import Hub
 from app.server.services.bus import Bus
+from app.server.services.integrations import Integrations
 from app.server.services.live import LiveSource
 from app.server.services.presence import Presence
 from app.server.serving import Serving
 from app.server.store import agents as agent_store
 from app.server.store.engine import Store
+from app.server.workers.callbacks import Courier
+from app.server.workers.periodic import Worker
 from app.server.workers.reaper import make_reaper
 from app.server.workers.retention import make_indexer, make_retention
 
@@ -43,7 +46,13 @@ def serve(settings: Settings) -> int:
     clock = Clock()
     store = Store(settings.db_path, readers=WORKERS)
     try:
-        bus = Bus(settings=settings, store=store, clock=clock, presence=Presence(clock))
+        bus = Bus(
+            settings=settings,
+            store=store,
+            clock=clock,
+            presence=Presence(clock),
+            integrations=Integrations(settings, path=paths.integrations_file()),
+        )
         return _serve(bus)
     finally:
         store.stop()
@@ -62,10 +71,20 @@ def _serve(bus: Bus) -> int:
             f"{settings.host}:{settings.port} cannot be listened on: {exc.strerror or exc}. Another relay may "
             "run there already; stop it, or choose another PORT"
         ) from exc
-    bus.store.on_commit = hub.committed
+
+    def on_commit() -> None:
+        hub.committed()
+        bus.outbox.committed()
+
+    bus.store.on_commit = on_commit
     bus.store.soon = serving.call_in_worker
     hub.start()
-    workers = [make_reaper(bus, live_agents=hub.live_agents), make_retention(bus), make_indexer(bus)]
+    workers: list[Worker] = [
+        make_reaper(bus, live_agents=hub.live_agents),
+        make_retention(bus),
+        make_indexer(bus),
+        Courier(bus),
+    ]
     for worker in workers:
         worker.start()
     stopping = _stop_on_signal(serving, hub)

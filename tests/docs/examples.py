@@ -6,35 +6,56 @@ it is what it printed. A comment before a block makes an exception::
     <!-- not run -->            a block that would install or serve
     <!-- runs beside -->        a command that goes on while the following ones run
     <!-- it has shown -->       what that command has printed by now
+    <!-- save as receiver.py -->  a file that a later command needs
 
-What differs from run to run (times, secrets, sizes) is compared by its kind. ``python -m tests.docs.examples`` writes
-the outputs of today into the documents.
+The relay has the integration ``ops``, whose callbacks are answered; a document may run a receiver of its own on the
+documented port. What differs from run to run (times, secrets, sizes) is compared by its kind.
+``python -m tests.docs.examples`` writes the outputs of today into the documents.
 """
 
 from __future__ import annotations
 
+import json
 import re
+import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from tests.factories import ROOT, Relay, wait_until
+from tests.factories import ROOT, Json, Relay, wait_until
 
-DOCUMENTS = ("README.md", "docs/quickstart.md", "docs/http-api.md", "docs/events.md", "docs/errors.md")
+DOCUMENTS = (
+    "README.md", "docs/quickstart.md", "docs/http-api.md", "docs/events.md", "docs/errors.md", "docs/integrations.md",
+)  # fmt: skip
 DOCUMENTED_URL = "http://127.0.0.1:4850"
-COMMAND = ".venv/bin/agent-relay"
+#: Where the documents' own receiver of callbacks listens.
+DOCUMENTED_PORT = "4870"
+COMMANDS = {".venv/bin/agent-relay": f"'{sys.executable}' -m app", ".venv/bin/python": f"'{sys.executable}'"}
 
-_BLOCK = re.compile(r"(?:<!-- (?P<mark>[a-z ]+) -->\n)?```(?P<kind>\w+)\n(?P<body>.*?)```\n", re.DOTALL)
+#: What the documents take as given.
+INTEGRATION = {
+    "name": "ops",
+    "token": "ops-example-token",
+    "scopes": ["tasks:create", "tasks:read"],
+    "targets": ["tag:ops"],
+    "channels": ["alerts"],
+}
+
+_BLOCK = re.compile(r"(?:<!-- (?P<mark>[a-z .]+) -->\n)?```(?P<kind>\w+)\n(?P<body>.*?)```\n", re.DOTALL)
+_SAVE_AS = "save as "
 _VARIES = (
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{3}Z)?"), "INSTANT"),
     (re.compile(r"\b\d\d:\d\d:\d\d\b"), "TIME"),
-    (re.compile(r"\bjust now\b|\b\d+ (s|min) ago\b"), "AGO"),
+    (re.compile(r"\bjust now\b|\b\d+ (s|min)( ago)?\b"), "AGO"),
     (re.compile(r'"(code|token|agentSecret|instance)":"[\w-]+"'), r'"\1":"SECRET"'),
-    (re.compile(r'"requestId":"[\w-]+"'), '"requestId":"ID"'),
-    (re.compile(r'"(uptimeS|databaseBytes)":[\d.]+'), r'"\1":N'),
+    (re.compile(r'"(requestId|webhookId)":"[\w-]+"'), r'"\1":"ID"'),
+    (re.compile(r'"(uptimeS|databaseBytes|durationMs)":[\d.]+'), r'"\1":N'),
     (re.compile(r"http://127\.0\.0\.1:\d+"), DOCUMENTED_URL),
 )
 
@@ -63,55 +84,121 @@ def alike(text: str) -> str:
     return text
 
 
+@contextmanager
+def running(start: Callable[..., Relay]) -> Iterator[Relay]:
+    """A relay as the documents take it to be: with an integration, and somebody who answers its callbacks.
+
+    :param start: takes settings, and answers a relay that runs.
+    """
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Receiver)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        integration = INTEGRATION | {"callbackUrl": f"http://127.0.0.1:{server.server_port}/callbacks"}
+        yield start(AGENT_RELAY_INTEGRATIONS=json.dumps([integration]))
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _Receiver(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Nobody reads it."""
+
+
 def outputs(text: str, relay: Relay) -> Iterator[tuple[Block, Block, str]]:
     """Run a document; each command that has an output block, that block, and what was printed."""
-    beside: tuple[Block, subprocess.Popen[bytes], Path] | None = None
+    document = _Document(relay)
+    beside: list[tuple[Block, subprocess.Popen[bytes], Path]] = []
     ran: tuple[Block, str] | None = None
     try:
         for block in blocks(text):
             if block.mark == "it has shown":
-                assert beside is not None, block.body
-                yield beside[0], block, _shown(beside[2], block.body.count("\n"))
+                document.settle()
+                command, _, output = beside[-1]
+                yield command, block, document.undo(_shown(output, block.body.count("\n")))
+            elif block.mark.startswith(_SAVE_AS):
+                (relay.folder / block.mark.removeprefix(_SAVE_AS)).write_text(document.fit(block.body))
             elif block.kind != "sh":
                 if ran is not None and not text[ran[0].end : block.start - len(block.kind) - 1].strip("`\n"):
                     yield ran[0], block, ran[1]
                 ran = None
             elif block.mark == "runs beside":
-                beside = (block, *_start(block, relay))
+                output = relay.folder / f"beside-{len(beside)}.out"
+                beside.append((block, document.start(block, output), output))
             elif block.mark != "not run":
-                ran = (block, _run(block, relay))
+                document.settle()
+                ran = (block, document.run(block))
     finally:
-        if beside is not None:
-            beside[1].terminate()
-            beside[1].wait()
+        for _, process, _ in beside:
+            process.terminate()
+            process.wait()
 
 
-def _script(block: Block, relay: Relay) -> list[str]:
-    body = block.body.replace(DOCUMENTED_URL, relay.url).replace(COMMAND, f"'{sys.executable}' -m app")
-    return ["sh", "-c", body]
+class _Document:
+    """Where a document's commands run."""
 
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self._port = str(free.getsockname()[1])
 
-def _run(block: Block, relay: Relay) -> str:
-    done = subprocess.run(
-        _script(block, relay), env=relay.environ, cwd=relay.folder, capture_output=True, timeout=60, check=False
-    )
-    return (done.stdout + done.stderr).decode().replace(relay.url, DOCUMENTED_URL).rstrip("\n") + "\n"
+    def fit(self, body: str) -> str:
+        """What the document says, for this relay."""
+        body = body.replace(DOCUMENTED_URL, self._relay.url)
+        return re.sub(rf"\b{DOCUMENTED_PORT}\b", self._port, body)
 
+    def undo(self, printed: str) -> str:
+        """What was printed, for the document."""
+        printed = printed.replace(self._relay.url, DOCUMENTED_URL)
+        return re.sub(rf"\b{self._port}\b", DOCUMENTED_PORT, printed)
 
-def _start(block: Block, relay: Relay) -> tuple[subprocess.Popen[bytes], Path]:
-    """A listener; back when it listens."""
-    output = relay.folder / "beside.out"
-    before = _listeners(relay)
-    with output.open("wb") as file:
-        script = _script(block, relay)
-        script[-1] = f"exec {script[-1]}"
-        process = subprocess.Popen(script, env=relay.environ, cwd=relay.folder, stdout=file, stderr=file)
-    wait_until(lambda: _listeners(relay) > before or process.poll() is not None, "the command beside listens")
-    return process, output
+    def settle(self) -> None:
+        """Callbacks have numbers in the log too: wait until those that are due are made."""
+        wait_until(lambda: self._stats()["callbacks"]["pending"] == 0, "its callbacks are made")
 
+    def run(self, block: Block) -> str:
+        """What a block prints."""
+        environ, folder = self._relay.environ, self._relay.folder
+        done = subprocess.run(
+            self._script(block), env=environ, cwd=folder, capture_output=True, timeout=60, check=False
+        )
+        return self.undo((done.stdout + done.stderr).decode()).rstrip("\n") + "\n"
 
-def _listeners(relay: Relay) -> int:
-    return int(relay.get("/stats").json()["live"]["sse"])
+    def start(self, block: Block, output: Path) -> subprocess.Popen[bytes]:
+        """A command that goes on; back when it listens, or has said something."""
+        before = self._listeners()
+        with output.open("wb") as file:
+            script = self._script(block)
+            script[-1] = f"exec {script[-1]}"
+            process = subprocess.Popen(
+                script, env=self._relay.environ, cwd=self._relay.folder, stdout=file, stderr=file
+            )
+
+        def ready() -> bool:
+            return self._listeners() > before or output.stat().st_size > 0 or process.poll() is not None
+
+        wait_until(ready, "the command beside listens")
+        return process
+
+    def _script(self, block: Block) -> list[str]:
+        body = self.fit(block.body)
+        for documented, command in COMMANDS.items():
+            body = body.replace(documented, command)
+        return ["sh", "-c", body]
+
+    def _stats(self) -> Json:
+        found: Json = self._relay.get("/stats").json()
+        return found
+
+    def _listeners(self) -> int:
+        return int(self._stats()["live"]["sse"])
 
 
 def _shown(output: Path, lines: int) -> str:
@@ -124,17 +211,22 @@ def main() -> None:
     """Write today's outputs into the documents."""
     for name in DOCUMENTS:
         path = ROOT / name
-        text = path.read_text(encoding="utf-8")
         with tempfile.TemporaryDirectory() as folder:
-            relay = Relay(Path(folder)).start()
-            try:
-                found = list(outputs(text, relay))
-            finally:
-                relay.end()
-        for _, block, output in reversed(found):
-            if alike(output) != alike(block.body):
-                text = text[: block.start] + output + text[block.end :]
+            text = _anew(path.read_text(encoding="utf-8"), Path(folder))
         path.write_text(text, encoding="utf-8")
+
+
+def _anew(text: str, folder: Path) -> str:
+    """A document with the outputs of today."""
+    with running(lambda **settings: Relay(folder, **settings).start()) as relay:
+        try:
+            found = list(outputs(text, relay))
+        finally:
+            relay.end()
+    for _, block, output in reversed(found):
+        if alike(output) != alike(block.body):
+            text = text[: block.start] + output + text[block.end :]
+    return text
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from app.server import create_app, events
 from app.server.clock import Clock
 from app.server.hub import Hub
 from app.server.services.bus import Bus
+from app.server.services.integrations import Integrations
 from app.server.services.live import LiveSource
 from app.server.services.presence import Presence
 from app.server.store.engine import Store
@@ -56,7 +57,9 @@ def section(text: str, heading: str) -> str:
 def flask_app(tmp_path: Path) -> Iterator[Flask]:
     clock = Clock()
     store = Store(tmp_path / "relay.db", readers=1)
-    bus = Bus(settings=Settings(db_path=store.path), store=store, clock=clock, presence=Presence(clock))
+    settings = Settings(db_path=store.path)
+    integrations = Integrations(settings, path=None)
+    bus = Bus(settings=settings, store=store, clock=clock, presence=Presence(clock), integrations=integrations)
     hub = Hub(LiveSource(bus), clock=clock, call_in_worker=lambda fn: fn())
     hub.start()
     yield create_app(bus, hub=hub)
@@ -104,7 +107,15 @@ def test_every_event_is_documented() -> None:
         assert f"[`{name}`](#{_anchor(name)})" in text, f"{name}: is not in the table"
 
 
-@pytest.mark.parametrize(("struct", "title"), [(model.AgentCard, "The agent card"), (model.SentMessage, "The message")])
+@pytest.mark.parametrize(
+    ("struct", "title"),
+    [
+        (model.AgentCard, "The agent card"),
+        (model.SentMessage, "The message"),
+        (model.Task, "The task"),
+        (model.Delivery, "The delivery"),
+    ],
+)
 def test_every_field_is_documented(struct: type[msgspec.Struct], title: str) -> None:
     rows = "".join(line.split("|")[1] for line in section(read("docs/http-api.md"), title).splitlines() if "|" in line)
     documented = set(re.findall(r"`(\w+)`", rows))
@@ -229,7 +240,8 @@ def test_the_openapi_document_has_every_call_of_the_api(flask_app: Flask, docume
 def test_the_examples_print_what_the_docs_say(name: str, make_relay: MakeRelay) -> None:
     """After a change that is meant: ``python -m tests.docs.examples``."""
     compared = 0
-    for command, shown, printed in examples.outputs(read(name), make_relay()):
-        assert examples.alike(printed) == examples.alike(shown.body), command.body
-        compared += 1
+    with examples.running(make_relay) as relay:
+        for command, shown, printed in examples.outputs(read(name), relay):
+            assert examples.alike(printed) == examples.alike(shown.body), command.body
+            compared += 1
     assert compared

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from app import config, config_values, paths
 from app.config import ClientSettings, ConfigError, Settings, load_client_settings, load_settings
 from app.config_table import SETTINGS, Setting
+from app.integrations import Integration
 
 ROOT = Path(__file__).resolve().parents[2]
 HASH = hashlib.sha256(b"stored").hexdigest()
@@ -168,7 +169,7 @@ def test_the_env_file_takes_comments_export_and_quotes() -> None:
 def test_double_quotes_take_json_with_escapes() -> None:
     text = json.dumps([INTEGRATION])
     write_env_file('AGENT_RELAY_INTEGRATIONS="' + text.replace("\\", "\\\\").replace('"', '\\"') + '"\n')
-    assert load_settings(environ={}).integrations[0]["name"] == "ci"
+    assert load_settings(environ={}).integrations[0].name == "ci"
 
 
 @pytest.mark.parametrize(
@@ -403,13 +404,24 @@ def test_an_integration_comes_out_as_written() -> None:
         "scopes": "*",
     }
     (found,) = load_settings(environ={"AGENT_RELAY_INTEGRATIONS": json.dumps([given_])}).integrations
-    assert found == given_ | {"scopes": ("*",), "targets": ("tag:backend",), "channels": ("*",)}
+    assert found == Integration(
+        name="ci",
+        token="ci-token",
+        scopes=("*",),
+        targets=("tag:backend",),
+        channels=("*",),
+        callback_url="http://127.0.0.1:9/x?y=z",
+        callback_secret="whsec_c2VjcmV0",
+    )
+    assert "ci-token" not in repr(found)
+    assert "c2VjcmV0" not in repr(found)
 
 
 @pytest.mark.parametrize("key", ["name", "token", "scopes", "targets", "channels"])
 def test_an_integration_needs_each_of_its_keys(key: str) -> None:
     entry = {name: value for name, value in INTEGRATION.items() if name != key}
-    assert f"entry 1 lacks {key}" in problem(AGENT_RELAY_INTEGRATIONS=json.dumps([entry]))
+    line = problem(AGENT_RELAY_INTEGRATIONS=json.dumps([entry]))
+    assert ("entry 1 lacks name" if key == "name" else f'entry 1 ("ci") lacks {key}') in line
 
 
 @pytest.mark.parametrize(
@@ -431,7 +443,7 @@ def test_an_integration_needs_each_of_its_keys(key: str) -> None:
 )  # fmt: skip
 def test_a_bad_integration_is_named_by_entry_and_key(change: dict[str, object], message: str) -> None:
     line = problem(AGENT_RELAY_INTEGRATIONS=json.dumps([INTEGRATION, INTEGRATION | change]))
-    assert "entry 2" in line
+    assert "entry 2 (" in line or not isinstance(change.get("name", ""), str)
     assert message in line
 
 

@@ -12,8 +12,9 @@ from flask import Response, current_app, request
 from werkzeug.routing import IntegerConverter
 
 from app.errors import Invalid
+from app.integrations import Integration
 from app.model import MAX_ID
-from app.server.api.door import REQUEST_ID, Door, missing_headers
+from app.server.api.door import INTEGRATION, REQUEST_ID, Door, missing_headers
 from app.server.api.problems import as_relay_error, render_problem
 from app.server.hub import Hub
 from app.server.services.bus import Bus
@@ -54,6 +55,11 @@ def request_id() -> str:
 def agent_secret() -> str | None:
     """The agent secret that a request carries."""
     return request.environ.get("HTTP_X_AGENT_RELAY_AGENT_SECRET") or None
+
+
+def caller() -> Integration | None:
+    """The integration whose token the request carries, if it is one's."""
+    return request.environ.get(INTEGRATION)
 
 
 def header_number(name: str) -> int | None:

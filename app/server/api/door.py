@@ -17,10 +17,19 @@ from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from app.errors import HostRefused, OriginRefused, RelayError, Unauthorized, UnsupportedMediaType
+from app.errors import (
+    HostRefused,
+    IntegrationTokenRequired,
+    OriginRefused,
+    RelayError,
+    Unauthorized,
+    UnsupportedMediaType,
+)
+from app.integrations import Integration
 from app.server.api.problems import SECURITY_HEADERS, new_request_id, render_problem
 from app.server.services import sessions
 from app.server.services.bus import Bus
+from app.server.services.integrations import RateLimiter, check_scope
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -35,14 +44,31 @@ WEBSOCKET_PATH = "/api/ws"
 REQUEST_ID = "relay.request_id"
 #: In the WSGI environ: the route that answered, put there by the route itself.
 ROUTE = "relay.route"
+#: In the WSGI environ: the integration whose token came with the request.
+INTEGRATION = "relay.integration"
+#: In the WSGI environ: headers that say how often it may still call.
+_RATE = "relay.rate"
 #: In the WSGI environ: a WebSocket whose token has yet to come, in its first frame.
 NEEDS_TOKEN = "relay.needs_token"  # noqa: S105 - a key
 _CORS_ORIGIN = "relay.cors_origin"
 
+_EXPOSED_HEADERS = "RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, X-Request-Id"
+_CHALLENGE = {"WWW-Authenticate": "Bearer"}
 _ALLOWED_HEADERS = (
     "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-Agent-Relay-Token, X-Agent-Relay-Agent-Secret"
 )
 _MAX_KNOWN_HOSTS = 1_000
+
+#: Where integrations' events come in: nobody else's token is taken there.
+EVENTS_PATH = "/api/integrations/events"
+
+
+def needed_scope(method: str, path: str) -> str | None:
+    """The scope that an integration needs for a call; None: no integration may make it."""
+    if method == "POST":
+        return {EVENTS_PATH: "tasks:create", "/api/messages": "messages:send"}.get(path)
+    looks = method in {"GET", "HEAD"} and (path == "/api/tasks" or path.startswith("/api/tasks/"))
+    return "tasks:read" if looks else None
 
 
 class Door:
@@ -58,6 +84,7 @@ class Door:
         self._good_hosts: set[str] = set()
         self._any_origin = "*" in settings.cors_origins
         self._origins = frozenset(settings.cors_origins) - {"*"}
+        self._rate = RateLimiter(settings.integration_rate_limit_per_minute)
         self._lock = threading.Lock()
         self._answers: Counter[tuple[str, str, str]] = Counter()
 
@@ -112,7 +139,7 @@ class Door:
                 # A browser cannot put it into the handshake: it comes in the first frame.
                 environ[NEEDS_TOKEN] = self.token_sha256 is not None
             else:
-                self.authorise(presented)
+                self._admit(environ, path, presented)
         if environ.get("CONTENT_LENGTH", "0") not in {"", "0"}:
             kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
             if kind != "application/json":
@@ -140,23 +167,45 @@ class Door:
         if site is not None and site not in {"same-origin", "none"}:
             raise OriginRefused(f"A page of another site may not call this relay (Sec-Fetch-Site: {site}).")
 
-    def authorise(self, presented: str | None) -> None:
-        """Hold a presented token against the shared one, then against the sessions.
+    def _admit(self, environ: WSGIEnvironment, path: str, presented: str | None) -> None:
+        """Let in who may: the shared token's owner everywhere, an integration as far as its scopes go."""
+        integration = self.authorise(presented)
+        if integration is not None:
+            environ[_RATE] = self._rate.take(integration.name)
+            check_scope(integration, needed_scope(environ["REQUEST_METHOD"], path))
+            environ[INTEGRATION] = integration
+        elif path == EVENTS_PATH:
+            if presented is None or self.token_sha256 is None:
+                raise Unauthorized(
+                    "Events come from integrations: send the integration's own token as Bearer token.",
+                    headers=_CHALLENGE,
+                )
+            raise IntegrationTokenRequired
 
-        :raises Unauthorized: it is neither.
+    def authorise(self, presented: str | None) -> Integration | None:
+        """Hold a presented token against the shared one, then against the integrations' and the sessions.
+
+        :returns: the integration whose token it is, if it is one's.
+        :raises Unauthorized: it is none of them, and one is asked.
         """
         expected = self.token_sha256
-        if expected is None:
-            return
-        challenge = {"WWW-Authenticate": "Bearer"}
         if presented is None:
-            raise Unauthorized(headers=challenge)
-        if hmac.compare_digest(hashlib.sha256(_octets(presented)).digest(), expected):
-            return
+            if expected is None:
+                return None
+            raise Unauthorized(headers=_CHALLENGE)
+        digest = hashlib.sha256(_octets(presented)).digest()
+        if expected is not None and hmac.compare_digest(digest, expected):
+            return None
+        # By its hash, whose digits tell whoever guesses nothing of how close the guess was.
+        integration = self._bus.integrations.find(digest)
+        if integration is not None or expected is None:
+            return integration
         if not sessions.is_live(self._bus, presented, token_sha256=expected):
             raise Unauthorized(
-                "This token is not the relay's (any more): get the current one from whoever runs it.", headers=challenge
+                "This token is not the relay's (any more): get the current one from whoever runs it.",
+                headers=_CHALLENGE,
             )
+        return None
 
 
 def _octets(header: str) -> bytes:
@@ -210,12 +259,14 @@ def missing_headers(environ: WSGIEnvironment, present: Sequence[tuple[str, str]]
     headers = [pair for pair in SECURITY_HEADERS if pair[0] not in own]
     if "X-Request-Id" not in own:
         headers.append(("X-Request-Id", environ[REQUEST_ID]))
+    if _RATE in environ:
+        headers += [pair for pair in environ[_RATE] if pair[0] not in own]
     origin = environ.get(_CORS_ORIGIN)
     if origin is not None:
         headers = [pair for pair in headers if pair[0] != "Cross-Origin-Resource-Policy"]
         headers += [
             ("Access-Control-Allow-Origin", origin),
-            ("Access-Control-Expose-Headers", "Retry-After, X-Request-Id"),
+            ("Access-Control-Expose-Headers", _EXPOSED_HEADERS),
             ("Vary", "Origin"),
         ]
         if environ["REQUEST_METHOD"] == "OPTIONS":

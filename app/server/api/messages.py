@@ -29,7 +29,7 @@ from app.model import (
     SentMessage,
     ThreadQuery,
 )
-from app.server.api._http import Relay, agent_secret, answer_headers, defer, relay, request_id, take_over
+from app.server.api._http import Relay, agent_secret, answer_headers, caller, defer, relay, request_id, take_over
 from app.server.api._spec import one_of, route
 from app.server.api.problems import CONTENT_TYPE, problem_document
 from app.server.services import agents, claims, inbox, messages
@@ -61,7 +61,12 @@ def send_messages(body: SendMessage | list[SendMessage]) -> NoReturn:
     several = isinstance(body, list)
     requests = body if isinstance(body, list) else [body]
     submission = messages.prepare(
-        bus, requests, agent_secret=agent_secret(), batch=several, idempotency_key=_idempotency_key()
+        bus,
+        requests,
+        agent_secret=agent_secret(),
+        batch=several,
+        idempotency_key=_idempotency_key(),
+        integration=caller(),
     )
     defer(
         lambda done: messages.submit(bus, submission, done),

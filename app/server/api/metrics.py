@@ -44,14 +44,16 @@ class _Collector:
         info = GaugeMetricFamily("agent_relay_info", "This relay", labels=["version", "instance"])
         info.add_metric([__version__, here.bus.instance], 1)
         yield info
-        agents = GaugeMetricFamily("agent_relay_agents", "Registered agents by status", labels=["status"])
-        for status, count in stats.agents.items():
-            agents.add_metric([status], count)
-        yield agents
-        live = GaugeMetricFamily("agent_relay_live_streams", "Open live connections by kind", labels=["kind"])
-        for kind, count in here.hub.counts().items():
-            live.add_metric([kind], count)
-        yield live
+        for name, text, label, counts in (
+            ("agents", "Registered agents by status", "status", stats.agents),
+            ("live_streams", "Open live connections by kind", "kind", here.hub.counts()),
+            ("tasks", "Active tasks by status", "status", stats.tasks),
+            ("callbacks", "Callbacks that are pending, and that were given up", "state", stats.callbacks),
+        ):
+            family = GaugeMetricFamily(f"agent_relay_{name}", text, labels=[label])
+            for which, count in counts.items():
+                family.add_metric([which], count)
+            yield family
         for name, text, value in (
             ("uptime_seconds", "Seconds since this relay began to serve", uptime_s),
             ("messages", "Messages held", stats.messages),

@@ -42,6 +42,7 @@ from app.server.api.door import NEEDS_TOKEN, REQUEST_ID, WEBSOCKET_PATH
 from app.server.api.problems import as_relay_error, new_request_id, problem_document
 from app.server.services import agents, claims, inbox, messages
 from app.server.services.bus import authorise
+from app.server.services.integrations import check_scope
 from app.server.streams import WebSocketStream, text_frame
 
 if TYPE_CHECKING:
@@ -166,7 +167,9 @@ class _Connection:
         if self._greeted:
             raise Invalid.field("op", "hello was said already: open another connection for another agent")
         if self.needs_token:
-            self._relay.door.authorise(frame.token)
+            integration = self._relay.door.authorise(frame.token)
+            if integration is not None:
+                check_scope(integration, None)
         if frame.agent_secret is not None:
             self._secret = frame.agent_secret
         if frame.agent_id is not None:

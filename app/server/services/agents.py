@@ -163,7 +163,7 @@ def remove_row(bus: Bus, connection: Connection, row: AgentRow) -> None:
     """Inside a transaction: remove an agent and give its work back."""
     now = bus.clock.now_ms()
     card = _card(bus, connection, row)
-    claims.release_all(connection, row.id, now_ms=now)
+    claims.release_all(bus, connection, row.id, why=f"{row.id} has left")
     store.delete_agent(connection, row.id)
     bus.directory.forget()
     log.append(connection, [AgentRemoved(agent_id=row.id, data=card)], now_ms=now)

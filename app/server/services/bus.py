@@ -14,7 +14,9 @@ from app.config import Settings
 from app.errors import AgentNotFound, AgentSecretRequired
 from app.model import HUMAN
 from app.server.clock import Clock
+from app.server.services.callbacks import Outbox
 from app.server.services.directory import Directory
+from app.server.services.integrations import Integrations
 from app.server.services.presence import Presence
 from app.server.store import agents as agent_store
 from app.server.store.engine import Store
@@ -28,7 +30,9 @@ class Bus:
     store: Store
     clock: Clock
     presence: Presence
+    integrations: Integrations
     directory: Directory = field(default_factory=Directory)
+    outbox: Outbox = field(default_factory=Outbox)
     #: tells this run of the relay from any other
     instance: str = field(default_factory=lambda: secrets.token_hex(8))
 

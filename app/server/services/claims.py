@@ -6,13 +6,23 @@ import logging
 
 from sqlalchemy import Connection
 
-from app.errors import AgentNotFound, ClaimConflict, MessageExpired, NotARecipient, NotClaimable, NotClaimant
-from app.model import HUMAN, Message
+from app.errors import (
+    AgentNotFound,
+    ClaimConflict,
+    MessageClosed,
+    MessageExpired,
+    NotARecipient,
+    NotClaimable,
+    NotClaimant,
+)
+from app.model import HUMAN, SYSTEM, Message
 from app.server.events import MessageClaimed, MessageNew, MessageReleased
+from app.server.services import tasks
 from app.server.services.bus import Bus, authorise
 from app.server.store import events as log
 from app.server.store import inbox, receipts
 from app.server.store import messages as store
+from app.server.store import tasks as task_store
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +54,8 @@ def claim(bus: Bus, message_id: int, *, agent_id: str, secret: str | None) -> Me
             message_id=message_id, agent_id=agent_id, topic=message.to, sender=message.from_, data=(agent_id, now)
         )
         log.append(connection, [event], now_ms=now)
+        if message.task_id is not None:
+            tasks.note_claim(bus, connection, message.task_id, agent_id=agent_id, now_ms=now)
         logger.info("claimed", extra={"action": "message.claimed", "message_id": message_id, "agent": agent_id})
         return message
 
@@ -59,6 +71,10 @@ def _authorise(connection: Connection, agent_id: str, *, secret: str | None) -> 
 
 def _explain(connection: Connection, message: Message, *, agent_id: str) -> Message:
     """Why a claim is not granted; or that the message is this agent's already."""
+    if message.task_id is not None:
+        task = task_store.find(connection, message.task_id)
+        if task is not None and not task.is_active:
+            raise MessageClosed(f"Task {task.id} is {task.status}: its message is closed.")
     if message.claimed_by == agent_id:
         return message
     if not message.claimable:
@@ -79,27 +95,37 @@ def release(bus: Bus, message_id: int, *, agent_id: str, secret: str | None) -> 
     def operation(connection: Connection) -> Message:
         authorise(connection, agent_id, secret=secret)
         message = store.get(connection, message_id)
+        if message.task_id is not None:
+            tasks.check_release(connection, message.task_id)
         holder = message.claimed_by if agent_id == HUMAN and message.claimed_by else agent_id
         released = store.try_release(connection, message_id, agent_id=holder)
         if released is None:
             held = f"held by {message.claimed_by}" if message.claimed_by else "held by nobody"
             raise NotClaimant(f"{agent_id} does not hold message {message_id}: it is {held}.")
-        _announce(connection, released, now_ms=bus.clock.now_ms())
+        now = bus.clock.now_ms()
+        _announce(connection, released, now_ms=now)
+        if released.task_id is not None:
+            tasks.note_release(bus, connection, released.task_id, actor=agent_id, now_ms=now)
         return released
 
     return bus.store.write(operation)
 
 
-def release_all(connection: Connection, agent_id: str, *, now_ms: int) -> int:
+def release_all(bus: Bus, connection: Connection, agent_id: str, *, why: str) -> int:
     """Inside a transaction: give back all that an agent holds, because it is gone.
 
+    :param why: for the histories of tasks.
     :returns: how many claims that were.
     """
-    held = store.list_held_ids(connection, agent_id)
+    now = bus.clock.now_ms()
+    held = store.list_held_ids(connection, agent_id, now_ms=now)
     for message_id in held:
         released = store.try_release(connection, message_id, agent_id=agent_id)
-        if released is not None:
-            _announce(connection, released, now_ms=now_ms)
+        if released is None:
+            continue
+        _announce(connection, released, now_ms=now)
+        if released.task_id is not None:
+            tasks.note_release(bus, connection, released.task_id, actor=SYSTEM, now_ms=now, note=why)
     return len(held)
 
 

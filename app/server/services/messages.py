@@ -11,7 +11,8 @@ import msgspec
 from msgspec import UNSET, Struct
 from sqlalchemy import Connection
 
-from app.errors import Forbidden, IdempotencyConflict, Invalid, MessageNotFound, RelayError
+from app.errors import Forbidden, IdempotencyConflict, Invalid, MessageNotFound, RelayError, TaskActive
+from app.integrations import Integration
 from app.model import (
     AGENT_ID_PATTERN,
     BROADCAST,
@@ -30,9 +31,11 @@ from app.server.events import MessageDeleted
 from app.server.services import agents
 from app.server.services.bus import Bus, check_secret
 from app.server.services.directory import Directory, is_direct
+from app.server.services.integrations import check_reach
 from app.server.store import events as log
 from app.server.store import idempotency, sqlite
 from app.server.store import messages as store
+from app.server.store import tasks as task_store
 from app.server.store.messages import NewMessage
 
 IDEMPOTENCY_MS = 24 * 3600 * 1000
@@ -86,15 +89,22 @@ def prepare(
     agent_secret: str | None,
     batch: bool = False,
     idempotency_key: str | None = None,
+    integration: Integration | None = None,
 ) -> Submission:
     """Check what can be checked of messages by themselves.
 
     :param batch: they came as an array.
+    :param integration: whose token came with them; they stay within its targets and channels.
     :raises Invalid: a field is wrong.
     :raises Forbidden: somebody would speak as the relay.
     """
     for index, request in enumerate(requests):
-        _check(request, prefix=f"[{index}]." if batch else "")
+        prefix = f"[{index}]." if batch else ""
+        _check(request, prefix=prefix)
+        if integration is not None:
+            if request.from_ == HUMAN:
+                raise Forbidden(f"{integration.name} is not a person: send as a registered agent, not as human.")
+            check_reach(integration, target=request.to, channel=request.channel, prefix=prefix)
     key = None
     if idempotency_key is not None:
         key = hashlib.sha256(f"{requests[0].from_}\0{idempotency_key}".encode()).digest()
@@ -369,6 +379,8 @@ def delete(bus: Bus, message_id: int) -> None:
     """Remove a message from history; of the event log its text goes too."""
 
     def operation(connection: Connection) -> None:
+        if (task := task_store.find(connection, message_id)) is not None and task.is_active:
+            raise TaskActive(f"Message {message_id} belongs to task {task.id}, which is {task.status}: close it first.")
         gone = store.try_delete(connection, message_id)
         if gone is None:
             raise MessageNotFound(f"No message has the id {message_id}; it may have been deleted or have aged out.")

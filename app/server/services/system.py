@@ -10,8 +10,10 @@ from app import __version__
 from app.model import HUMAN, Health, LiveStreams, Stats
 from app.server.services.bus import Bus
 from app.server.store import agents as agent_store
+from app.server.store import callbacks as callback_store
 from app.server.store import events as log
 from app.server.store import inbox, stats
+from app.server.store import tasks as task_store
 
 
 def get_stats(bus: Bus, *, uptime_s: float, live: Mapping[str, int]) -> Stats:
@@ -25,6 +27,8 @@ def get_stats(bus: Bus, *, uptime_s: float, live: Mapping[str, int]) -> Stats:
             messages=log.counter(connection, "messages"),
             claimable_open=stats.count_open(connection, now_ms=bus.clock.now_ms()),
             unread_human=_unread_human(bus, connection),
+            tasks=task_store.count_active(connection),
+            callbacks=callback_store.count_undelivered(connection),
             live=LiveStreams(sse=live["sse"], websocket=live["websocket"], long_poll=live["long_poll"]),
             event_seq=log.head(connection),
             event_floor=log.floor(connection),

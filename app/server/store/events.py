@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, select, text, update
 from app.model import Message
 from app.server.clock import rfc3339_or_none
 from app.server.events import Event
-from app.server.store import sqlite
+from app.server.store import sqlite, tasks
 from app.server.store.messages import MESSAGE_COLUMNS, message_from_row
 from app.server.store.schema import counters, events, messages
 
@@ -76,6 +76,12 @@ def append(connection: Connection, new: Sequence[Event], *, now_ms: int) -> int:
     :returns: the last number given.
     """
     first = allocate(connection, len(new))
+    insert(connection, enumerate(new, start=first), now_ms=now_ms)
+    return first + len(new) - 1
+
+
+def insert(connection: Connection, numbered: Iterable[tuple[int, Event]], *, now_ms: int) -> None:
+    """Write events under numbers that :func:`allocate` gave."""
     rows = [
         (
             seq,
@@ -87,10 +93,9 @@ def append(connection: Connection, new: Sequence[Event], *, now_ms: int) -> int:
             None if e.data is None else sqlite.as_json(e.data),
             now_ms,
         )
-        for seq, e in enumerate(new, start=first)
+        for seq, e in numbered
     ]
     sqlite.insert_many(connection, events, rows, _COLUMNS)
-    return first + len(new) - 1
 
 
 def head(connection: Connection) -> int:
@@ -122,7 +127,8 @@ _ADD = (
 def tail(connection: Connection, *, after: int, upto: int, limit: int, agent_id: str | None = None) -> list[LogEntry]:
     """Events in ``(after, upto]``, oldest first; with ``agent_id`` only those that concern it.
 
-    Events about a message that has since been deleted are left out, except the deletion itself.
+    Events about a message that has since been deleted are left out, except the deletion itself; so are those of tasks
+    that have aged out.
     """
     rows: Iterable[Any]
     if agent_id is None:
@@ -131,10 +137,16 @@ def tail(connection: Connection, *, after: int, upto: int, limit: int, agent_id:
         params = {"after": after, "upto": upto, "limit": limit, "agent": agent_id}
         rows = connection.execute(_TAIL_FOR, params)
     entries: list[LogEntry] = []
+    rows = list(rows)
+    moments = tasks.snapshots(connection, [row[0] for row in rows if row[1].startswith("task.")])
     for row in rows:
         seq, kind, message_id, about, topic, sender, data = row[:7]
         if message_id is None or kind in _COMPLETE:
             payload = (data or "{}").encode()
+        elif kind.startswith("task."):
+            if seq not in moments:
+                continue
+            payload = moments[seq].encode()
         elif row[7] is None:
             continue
         else:

@@ -193,7 +193,15 @@ _RELEASE = (
     .values(claimed_by=None, claimed_at=None)
     .returning(*MESSAGE_COLUMNS)
 )
-_HELD = select(messages.c.id).where(messages.c.claimed_by == bindparam("agent")).order_by(messages.c.id)
+_HELD = (
+    select(messages.c.id)
+    .where(
+        messages.c.claimed_by == bindparam("agent"),
+        or_(messages.c.expires_at.is_(None), messages.c.expires_at > bindparam("now")),
+    )
+    .order_by(messages.c.id)
+)
+_CLOSE = update(messages).where(messages.c.id == bindparam("message")).values(expires_at=bindparam("now"))
 _DELETE = delete(messages).where(messages.c.id == bindparam("message")).returning(*MESSAGE_COLUMNS)
 _DELETE_RECEIPTS = delete(receipts).where(receipts.c.message_id == bindparam("message"))
 _IS_RECIPIENT = select(subscriptions.c.topic).where(
@@ -213,9 +221,14 @@ def try_release(connection: Connection, message_id: int, *, agent_id: str) -> In
     return None if row is None else message_from_row(row)
 
 
-def list_held_ids(connection: Connection, agent_id: str) -> list[int]:
-    """Messages that this agent has claimed."""
-    return list(connection.execute(_HELD, {"agent": agent_id}).scalars())
+def list_held_ids(connection: Connection, agent_id: str, *, now_ms: int) -> list[int]:
+    """Messages that this agent has claimed and that have not expired."""
+    return list(connection.execute(_HELD, {"agent": agent_id, "now": now_ms}).scalars())
+
+
+def close(connection: Connection, message_id: int, *, now_ms: int) -> None:
+    """Nobody can claim a message any more, and it leaves the inboxes: it expires now."""
+    connection.execute(_CLOSE, {"message": message_id, "now": now_ms})
 
 
 def try_delete(connection: Connection, message_id: int) -> InboxMessage | None:

@@ -154,6 +154,95 @@ events = Table(
     Column("created_at", BigInteger, nullable=False),
 )
 
+#: Work items. A task's id is its message's: who knows one number knows both.
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=False),
+    Column("source", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("dedupe_key", Text),
+    Column("title", Text, nullable=False),
+    Column("body", Text),
+    Column("target", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("external_url", Text),
+    Column("metadata", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("result", Text, nullable=False),
+    Column("progress", Integer),
+    Column("claimed_by", Text),
+    Column("occurrence_count", BigInteger, nullable=False),
+    Column("first_seen_at", BigInteger, nullable=False),
+    Column("last_seen_at", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("closed_at", BigInteger),
+)
+_active = text("closed_at IS NULL")
+# One active task for each thing that an outside system keeps telling of.
+Index("ux_tasks_active", tasks.c.source, tasks.c.dedupe_key, unique=True, sqlite_where=_active)
+Index("ix_tasks_active_status", tasks.c.status, sqlite_where=_active)
+Index("ix_tasks_status", tasks.c.status, tasks.c.id)
+Index("ix_tasks_source", tasks.c.source, tasks.c.id)
+Index("ix_tasks_target", tasks.c.target, tasks.c.id)
+Index("ix_tasks_claimed_by", tasks.c.claimed_by, tasks.c.id, sqlite_where=tasks.c.claimed_by.is_not(None))
+Index("ix_tasks_closed", tasks.c.closed_at, sqlite_where=text("closed_at IS NOT NULL"))
+
+#: A task's history, under the numbers of its events in the log; it lives as long as the task. ``task`` is the task as
+#: it then stood, in the wire's JSON: what listeners and callbacks are told.
+task_events = Table(
+    "task_events",
+    metadata,
+    Column("seq", _Id, primary_key=True, autoincrement=False),
+    Column("task_id", BigInteger, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("note", Text),
+    Column("occurrence", Text),  # JSON: what an integration's event gave
+    Column("task", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index("ix_task_events_task", "task_id", "seq"),
+)
+
+#: The outbox of callbacks. A delivery's id is the number of the event that it tells of. ``next_at`` is set for the
+#: first pending one of each task, so that a task's callbacks keep their order and no other task waits.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=False),
+    Column("task_id", BigInteger, nullable=False),
+    Column("integration", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("webhook_id", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("next_at", BigInteger),
+    Column("give_up_at", BigInteger, nullable=False),
+    Column("tries", Integer, nullable=False),  # since it was written, or last asked for anew: what the pauses go by
+    Column("created_at", BigInteger, nullable=False),
+    Column("delivered_at", BigInteger),
+    Index("ix_deliveries_task", "task_id", "id"),
+    Index("ix_deliveries_integration", "integration", "id"),
+)
+_pending = text("state = 'pending'")
+Index("ix_deliveries_due", deliveries.c.integration, deliveries.c.next_at, sqlite_where=_pending)
+Index("ix_deliveries_open", deliveries.c.task_id, deliveries.c.id, sqlite_where=_pending)
+Index("ix_deliveries_state", deliveries.c.state, deliveries.c.id)
+
+#: What came of each try to deliver a callback.
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("delivery_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
+    Column("duration_ms", BigInteger, nullable=False),
+    Column("status", Integer),
+    Column("error", Text),
+    Column("response", Text),
+)
+
 #: Idempotency keys of sends, by SHA-256 of sender and key: what was asked, and what it made.
 idempotency = Table(
     "idempotency",

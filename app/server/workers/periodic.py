@@ -5,8 +5,19 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from typing import Protocol
 
 logger = logging.getLogger(__name__)
+
+
+class Worker(Protocol):
+    """What runs beside the server."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def stop(self, timeout_s: float) -> None:
+        """End, after the step at hand if that takes no longer."""
 
 
 class Periodic:

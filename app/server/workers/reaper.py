@@ -68,5 +68,5 @@ def _apply(bus: Bus, connection: Connection, agent_id: str) -> None:
     agents.set_status(bus, connection, row, wanted)
     bus.presence.set_status(agent_id, wanted)
     if wanted is Status.OFFLINE and row.status is not Status.OFFLINE:
-        released = claims.release_all(connection, agent_id, now_ms=bus.clock.now_ms())
+        released = claims.release_all(bus, connection, agent_id, why=f"{agent_id} went offline")
         logger.info("agent is offline", extra={"action": "agent.offline", "agent": agent_id, "released": released})

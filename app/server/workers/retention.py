@@ -13,6 +13,8 @@ from app.server.workers.periodic import Periodic
 
 #: Rows per transaction. Each is one commit that senders may have to wait for: a few milliseconds.
 STEP = 500
+#: Of tasks fewer: each may have a long history.
+TASK_STEP = 20
 RETENTION_INTERVAL_S = 60.0
 INDEX_INTERVAL_S = 2.0
 DAY_MS = 24 * 3600 * 1000
@@ -40,6 +42,8 @@ def sweep(bus: Bus, *, stopping: Callable[[], bool] = lambda: False) -> None:
             after = bus.store.write(
                 lambda c, after=after: retention.delete_old_messages(c, after=after, cutoff_ms=cutoff, limit=STEP)  # type: ignore[misc]
             )
+        while go_on() and bus.store.write(lambda c: retention.delete_old_tasks(c, cutoff_ms=cutoff, limit=TASK_STEP)):
+            pass
         while go_on() and bus.store.write(lambda c: retention.delete_old_events(c, cutoff_ms=cutoff, limit=STEP)):
             pass
     until = now - messages.IDEMPOTENCY_MS

@@ -1,0 +1,184 @@
+"""The integrations in force: those of the environment, and those of the file as it stands."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app import integrations as files
+from app.config import Settings
+from app.errors import OutOfScope, RateLimited, StartError
+from app.integrations import Integration, includes
+from app.logs import redact
+
+if TYPE_CHECKING:
+    from limits import RateLimitItem
+    from limits.strategies import MovingWindowRateLimiter
+
+logger = logging.getLogger(__name__)
+
+WINDOW_S = 60
+#: The wall clock may drift from the monotonic one by so much before it counts as set.
+_CLOCK_SLACK_S = 5.0
+
+
+class Integrations:
+    """A look-up by token and by name. Safe to use from any thread."""
+
+    def __init__(self, settings: Settings, *, path: Path | None) -> None:
+        """:param path: the file, which need not exist; None: there is none.
+
+        :raises StartError: the file is bad, or does not go with the settings.
+        """
+        self._settings = settings
+        self._path = path
+        self._lock = threading.Lock()
+        self._stamp: tuple[int, ...] | None = None
+        self._by_token: Mapping[bytes, Integration] = {}
+        self._by_name: Mapping[str, Integration] = {}
+        #: why the file as it stands is not in force
+        self.problem: str | None = None
+        self._stamp = self._look()
+        try:
+            self._take()
+        except ValueError as exc:
+            raise StartError(str(exc)) from None
+
+    def find(self, token_sha256: bytes) -> Integration | None:
+        """Whose token this is."""
+        self.refresh()
+        return self._by_token.get(token_sha256)
+
+    def named(self, name: str) -> Integration | None:
+        """The integration of this name."""
+        return self._by_name.get(name)
+
+    def refresh(self) -> None:
+        """Read the file again if it has changed. A broken edit keeps the old set, and is said in the log."""
+        stamp = self._look()
+        if stamp == self._stamp:
+            return
+        with self._lock:
+            if stamp == self._stamp:
+                return
+            self._stamp = stamp
+            try:
+                self._take()
+            except ValueError as exc:
+                self.problem = str(exc)
+                logger.warning(
+                    "%s; the integrations from before stay in force", exc, extra={"action": "integrations.broken"}
+                )
+            else:
+                self.problem = None
+                extra = {"action": "integrations.read", "names": ", ".join(sorted(self._by_name))}
+                logger.info("integrations read", extra=extra)
+
+    def _look(self) -> tuple[int, ...] | None:
+        if self._path is None:
+            return None
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size, found.st_ino, found.st_mode
+
+    def _take(self) -> None:
+        own = () if self._path is None else files.read(self._path)
+        everyone = (*self._settings.integrations, *own)
+        try:
+            files.check_apart(everyone)
+            files.check_shared_token(own, token=self._settings.token, token_sha256=self._settings.token_sha256)
+        except ValueError as exc:
+            raise ValueError(f"{self._path}: together with AGENT_RELAY_INTEGRATIONS: {exc}") from None
+        for entry in everyone:
+            redact(entry.token)
+            if entry.callback_secret is not None:
+                redact(entry.callback_secret)
+        self._by_name = {entry.name: entry for entry in everyone}
+        self._by_token = {hashlib.sha256(entry.token.encode()).digest(): entry for entry in everyone}
+
+
+def check_scope(integration: Integration, scope: str | None) -> None:
+    """Hold a call against what an integration may do.
+
+    :param scope: that the call needs; None: no integration may make it.
+    :raises OutOfScope: it may not.
+    """
+    if scope is None or not integration.may(scope):
+        allowed = list(integration.scopes)
+        needed = f"needs the scope {scope}" if scope else "is not for integrations"
+        raise OutOfScope(
+            f"This call {needed}; the token of {integration.name} has: {', '.join(allowed)}.", allowed=allowed
+        )
+
+
+def check_reach(integration: Integration, *, target: str, channel: str | None, prefix: str = "") -> None:
+    """Hold a target and a channel against those of an integration.
+
+    :raises OutOfScope: one is not among them; ``allowed`` names those that are.
+    """
+    for field, value, allowed in (("target", target, integration.targets), ("channel", channel, integration.channels)):
+        if not includes(allowed, value):
+            said = "is needed" if value is None else f"{value} is not open to it"
+            raise OutOfScope(
+                f"{prefix}{field}: {said}; the integration {integration.name} may use: {', '.join(allowed)}.",
+                errors=[{"field": f"{prefix}{field}", "message": f"must be one of: {', '.join(allowed)}"}],
+                allowed=list(allowed),
+            )
+
+
+class RateLimiter:
+    """How often each integration may call, over a moving window of a minute."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._per_minute = per_minute
+        self._lock = threading.Lock()
+        self._limiter: MovingWindowRateLimiter | None = None
+        self._item: RateLimitItem | None = None
+        self._offset_s = 0.0
+
+    def take(self, name: str) -> list[tuple[str, str]]:
+        """Count a call.
+
+        :returns: the headers that say how many are left.
+        :raises RateLimited: it is one too many.
+        """
+        with self._lock:
+            limiter, item = self._open()
+            allowed = limiter.hit(item, name)
+            window = limiter.get_window_stats(item, name)
+        reset_s = max(1, -int(-(window.reset_time - time.time()) // 1))
+        headers = [
+            ("RateLimit-Limit", str(self._per_minute)),
+            ("RateLimit-Remaining", str(max(0, window.remaining))),
+            ("RateLimit-Reset", str(reset_s)),
+        ]
+        if not allowed:
+            raise RateLimited(
+                f"The integration {name} may call {self._per_minute} times a minute "
+                f"(AGENT_RELAY_INTEGRATION_RATE_LIMIT_PER_MINUTE); try again in {reset_s} s.",
+                headers={**dict(headers), "Retry-After": str(reset_s)},
+            )
+        return headers
+
+    def _open(self) -> tuple[MovingWindowRateLimiter, RateLimitItem]:
+        """The library, imported by the first integration that calls. It goes by the wall clock: when that is set, its
+        windows mean nothing any more, and counting begins anew."""
+        offset_s = time.time() - time.monotonic()
+        if self._limiter is None or self._item is None:
+            from limits import RateLimitItemPerMinute
+            from limits.storage import MemoryStorage
+            from limits.strategies import MovingWindowRateLimiter
+
+            self._limiter = MovingWindowRateLimiter(MemoryStorage())
+            self._item = RateLimitItemPerMinute(self._per_minute)
+        elif abs(offset_s - self._offset_s) > _CLOCK_SLACK_S:
+            self._limiter.storage.reset()
+        self._offset_s = offset_s
+        return self._limiter, self._item
