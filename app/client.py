@@ -16,6 +16,7 @@ from app import config_values
 from app.client_agents import AgentCalls
 from app.client_http import BadAnswer, Caller, RelayProblem, RelayTimeout, RelayUnreachable
 from app.client_messages import MessageCalls
+from app.client_tasks import TaskCalls
 from app.client_transport import LoopbackTransport, RequestsTransport, Transport
 from app.errors import RelayError
 from app.model import Health, RedeemCode, Session, SessionCode, Stats
@@ -29,7 +30,7 @@ __all__ = ["BadAnswer", "LiveEvent", "LiveEvents", "RelayClient", "RelayProblem"
 TIMEOUT_S = (3.05, 30.0)
 
 
-class RelayClient(AgentCalls, MessageCalls):
+class RelayClient(AgentCalls, MessageCalls, TaskCalls):
     """Calls one relay. Safe from any thread; connections are kept alive and shared. Close it, or use ``with``.
 
     Calls that fail for a moment are tried again, as :meth:`app.client_http.Caller.call` says; a send carries an

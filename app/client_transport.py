@@ -103,9 +103,15 @@ class RequestsTransport:
 
     def close(self) -> None:
         with self._lock:
-            if self._session is not None:
-                self._session.close()
-                self._session = None
+            if self._session is None:
+                return
+            for adapter in self._session.adapters.values():
+                # Clearing the manager leaves each pool to the garbage collector, and a traceback may keep it for long.
+                pools = getattr(adapter, "poolmanager").pools  # noqa: B009 - not among the types of requests
+                for key in pools.keys():  # noqa: SIM118 - it cannot be iterated
+                    pools[key].close()
+            self._session.close()
+            self._session = None
 
     def _get(self) -> requests.Session:
         with self._lock:

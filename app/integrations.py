@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from app.config_values import AGENT_ID, one_of, shown, token, web_url, word
+from app.config_values import AGENT_ID, RESERVED_IDS, one_of, shown, token, web_url, word
 
 SCOPES = ("tasks:create", "tasks:read", "messages:send")
 #: Every scope, target or channel.
@@ -140,8 +140,11 @@ _OPTIONAL = ("callbackUrl", "callbackSecret")
 
 
 def name(value: object) -> str:
-    """An integration's name: the ``source`` of its tasks."""
-    return word(_text(value, most=128))
+    """An integration's name: the ``source`` of its tasks, and who their histories name."""
+    text = word(_text(value, most=128))
+    if text in RESERVED_IDS:
+        raise ValueError(f"must not be one of {', '.join(sorted(RESERVED_IDS))}")
+    return text
 
 
 def target(text: str) -> str:

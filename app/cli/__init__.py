@@ -31,6 +31,12 @@ COMMANDS = {
     "watch": "watch",
     "claim": "messages",
     "release": "messages",
+    "tasks": "tasks",
+    "task": "tasks",
+    "done": "tasks",
+    "fail": "tasks",
+    "progress": "tasks",
+    "integrations": "integrations",
     "agents": "agents",
     "label": "agents",
     "backup": "storage",
@@ -121,7 +127,10 @@ def _run(args: Sequence[str]) -> int:
         raise
     except RelayError as exc:
         _debug()
-        _say(_detail(exc))
+        _say(detail_of(exc))
+        return 1
+    except UnicodeEncodeError:
+        _say("what was given is not UTF-8 text")  # bytes of an argument that Python carries along as lone surrogates
         return 1
     except Exception as exc:  # noqa: BLE001 - the last stop before a user
         if not _debug():
@@ -130,7 +139,8 @@ def _run(args: Sequence[str]) -> int:
         return 1
 
 
-def _detail(exc: RelayError) -> str:
+def detail_of(exc: RelayError) -> str:
+    """What a user is told of an error."""
     if exc.status == 401 and exc.code == "unauthorized":
         return "the relay wants a token: set AGENT_RELAY_TOKEN or AGENT_RELAY_TOKEN_FILE to its shared token"
     further = [f"{error['field']}: {error['message']}" for error in exc.errors]

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import sys
+from typing import TYPE_CHECKING
 
 import click
 
-from app.cli.session import as_json, connect, identity_option, print_json, whoami
+from app.cli.session import acting_as, as_json, connect, identity_option, print_json, standard_input, whoami
+
+if TYPE_CHECKING:
+    from app.model import Message
 
 PRIORITIES = ("low", "normal", "high", "urgent")
 
 _message_id = click.argument("message_id", metavar="ID", type=click.IntRange(1))
-_as = identity_option("--as", "Whose name to act in; else AGENT_RELAY_AGENT_ID, else human at a terminal.")
 _for = identity_option("--for", "Whose inbox; else AGENT_RELAY_AGENT_ID, else human at a terminal.")
 
 
 @click.command()
 @click.argument("to", metavar="TO")
 @click.argument("body", metavar="BODY|-")
-@_as
+@acting_as
 @click.option("--subject", metavar="TEXT", help="A line that says what it is about.")
 @click.option("--channel", metavar="NAME", help="The conversation's topic, for filters.")
 @click.option("--reply-to", metavar="ID", type=click.IntRange(1), help="The message that this answers.")
@@ -43,7 +45,7 @@ def send(
     standard input.
     """
     sender = whoami(identity, option="--as", body_on_stdin=body == "-")
-    text = _standard_input() if body == "-" else body
+    text = standard_input() if body == "-" else body
     if not text:
         raise click.UsageError("The message is empty.")
     from app.model import Priority
@@ -71,15 +73,6 @@ def send(
     else:
         fate = f"reached {sent.recipients} {'agent' if sent.recipients == 1 else 'agents'}"
     click.echo(f"#{sent.id} → {one_line(sent.to)}, {fate}")
-
-
-def _standard_input() -> str:
-    """Without the line break that ends it, which ``echo`` adds."""
-    try:
-        text = sys.stdin.buffer.read().decode("utf-8-sig")
-    except UnicodeDecodeError as exc:
-        raise click.ClickException("what came on standard input is not UTF-8 text") from exc
-    return text.removesuffix("\n").removesuffix("\r")
 
 
 @click.command()
@@ -172,29 +165,40 @@ def thread(*, message_id: int, json_: bool) -> None:
 
 @click.command()
 @_message_id
-@_as
+@acting_as
 @as_json
 def claim(*, message_id: int, identity: str | None, json_: bool) -> None:
-    """Claim a piece of work. One agent gets it; for the others this fails and names who has it."""
+    """Claim a piece of work: a claimable message or a task. One agent gets it; for the others this fails and names who
+    has it.
+    """
     agent_id = whoami(identity, option="--as")
     with connect(as_agent=agent_id) as client:
         message = client.claim(message_id, agent_id=agent_id)
     if json_:
         print_json(message)
     else:
-        click.echo(f"#{message.id} claimed by {agent_id}")
+        click.echo(_with_task(f"#{message.id} claimed by {agent_id}", message))
 
 
 @click.command()
 @_message_id
-@_as
+@acting_as
 @as_json
 def release(*, message_id: int, identity: str | None, json_: bool) -> None:
-    """Give a claim back: the work is announced again."""
+    """Give a claim back: the work is announced again. It may be a message or a task."""
     agent_id = whoami(identity, option="--as")
     with connect(as_agent=agent_id) as client:
         message = client.release(message_id, agent_id=agent_id)
     if json_:
         print_json(message)
     else:
-        click.echo(f"#{message.id} released")
+        click.echo(_with_task(f"#{message.id} released", message))
+
+
+def _with_task(text: str, message: Message) -> str:
+    """With the task's title, if the work is one: a task's id is that of its message."""
+    if message.task_id is None:
+        return text
+    from app.cli.text import clip, one_line
+
+    return clip(f"{text} · task: {one_line(message.subject or '')}")

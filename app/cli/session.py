@@ -43,11 +43,15 @@ def _checked_id(_ctx: click.Context, _param: click.Parameter, value: str | None)
     return value
 
 
+#: In whose name the command acts.
+acting_as = identity_option("--as", "Whose name to act in; else AGENT_RELAY_AGENT_ID, else human at a terminal.")
+
+
 def whoami(identity: str | None, *, option: str, body_on_stdin: bool = False) -> str:
     """In whose name a command acts.
 
     :param identity: what the option said.
-    :param body_on_stdin: standard input is taken by the message; the terminal is then looked for at the outputs.
+    :param body_on_stdin: standard input is taken by a text; the terminal is then looked for at the outputs.
     :raises click.UsageError: nobody's: exit 2.
     """
     found = identity or configured_identity()
@@ -75,14 +79,26 @@ def _on_terminal(*, body_on_stdin: bool) -> bool:
     return all(stream is not None and stream.isatty() for stream in streams)
 
 
-def connect(*, as_agent: str | None = None) -> RelayClient:
+def standard_input() -> str:
+    """The text on it, without the line break that ends it, which ``echo`` adds."""
+    try:
+        text = sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise click.ClickException("what came on standard input is not UTF-8 text") from exc
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def connect(*, as_agent: str | None = None, integration_token: str | None = None) -> RelayClient:
     """A client of the relay that the settings name.
 
     :param as_agent: the agent in whose name calls are made; only then its secret goes along.
+    :param integration_token: call with this one instead of the shared token, and each call once.
     """
     from app.config import load_client_settings
 
     settings = load_client_settings()
+    if integration_token is not None:
+        return RelayClient(_url(settings.url), token=integration_token, retries=0, one_shot=True)
     return RelayClient(
         _url(settings.url),
         token=settings.token,

@@ -7,8 +7,9 @@ shown as escapes (``\\x1b``), never sent.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import click
 
@@ -81,13 +82,67 @@ def cut(text: str, columns: int) -> str:
     return text
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows under a header, in columns; a column in which every row is blank is left out."""
-    kept = [i for i in range(len(header)) if any(row[i] for row in rows)]
-    wide = {i: max(width(header[i]), *(width(row[i]) for row in rows)) for i in kept}
-    found = [click.style("  ".join(pad(header[i], wide[i]) for i in kept).rstrip(), dim=True)]
-    found += ["  ".join(pad(row[i], wide[i]) for i in kept).rstrip() for row in rows]
+def clip(line: str) -> str:
+    """A line shortened to the terminal's width."""
+    columns = terminal_columns()
+    return line if columns is None else cut(line, columns)
+
+
+def table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    paint: Callable[[int, str], Mapping[str, Any]] | None = None,
+) -> list[str]:
+    """Rows under a header, in columns; a column in which every row is blank is left out.
+
+    :param paint: the style of a cell, by its column and text.
+    """
+    wide = _widths(header, rows)
+    found = [click.style("  ".join(pad(header[i], wide[i]) for i in wide).rstrip(), dim=True)]
+    for row in rows:
+        cells = []
+        for i in wide:
+            style = paint(i, row[i]) if paint is not None else None
+            cells.append(click.style(pad(row[i], wide[i]), **style) if style else pad(row[i], wide[i]))
+        found.append("  ".join(cells).rstrip())
     return found
+
+
+def fit(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    columns: int,
+    least: Sequence[tuple[int, int]],
+    spare: Sequence[int],
+) -> list[list[str]]:
+    """Rows whose table is at most so wide, if that can be.
+
+    :param least: which columns give way, the first first, and how much is left of each.
+    :param spare: which are made blank, the first first, where that is not enough.
+    """
+    wide = _widths(header, rows)
+    for left_out in (None, *spare):
+        if left_out is not None:
+            wide.pop(left_out, None)
+        kept = dict(wide)
+        over = sum(kept.values()) + 2 * (len(kept) - 1) - columns
+        for index, least_columns in least:
+            room = kept.get(index, 0) - max(least_columns, width(header[index]))
+            gives = max(min(over, room), 0)
+            if gives:
+                kept[index] -= gives
+                over -= gives
+        if over <= 0:
+            break
+    return [[cut(cell, kept[i]) if i in kept else "" for i, cell in enumerate(row)] for row in rows]
+
+
+def _widths(header: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[int, int]:
+    """How wide each column is; those that are left out are not there."""
+    kept = [i for i in range(len(header)) if any(row[i] for row in rows)]
+    return {i: max(width(header[i]), *(width(row[i]) for row in rows)) for i in kept}
 
 
 def ago(instant: str, *, now: datetime | None = None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from app.cli.session import as_json, configured_identity, connect, identity_opti
 from app.model import HUMAN
 
 if TYPE_CHECKING:
+    from app.client import RelayClient
     from app.client_live import LiveEvent
     from app.errors import RelayError
 
@@ -33,18 +35,34 @@ def watch(*, identity: str | None, json_: bool) -> None:
         agent_id = whoami(agent_id, option="--for")
     with connect(as_agent=agent_id) as client:
         client.health()  # a relay that is not there at all is said at once
-        gc.enable()  # app/__main__.py turned it off for commands that end soon
-        notices = _Notices()
-        with client.events(agent_id, on_connect=notices.connected, on_disconnect=notices.lost) as events:
-            try:
-                for event in events:
-                    if json_:
-                        print_json_line({"event": event.event, "id": event.id, "data": event.data})
-                    else:
-                        click.echo(_line(event))
-                    sys.stdout.flush()
-            except KeyboardInterrupt:
-                return  # the way to end it
+        follow(client, agent_id, json_=json_)
+
+
+def follow(
+    client: RelayClient,
+    agent_id: str | None = None,
+    *,
+    since: int | None = None,
+    json_: bool,
+    wanted: Callable[[LiveEvent], bool] = lambda _event: True,
+    line: Callable[[LiveEvent], str] | None = None,
+) -> None:
+    """Print events as they come, until Ctrl-C.
+
+    :param line: an event as text; else as ``watch`` shows it.
+    """
+    gc.enable()  # app/__main__.py turned it off for commands that end soon
+    notices = _Notices()
+    with client.events(agent_id, since=since, on_connect=notices.connected, on_disconnect=notices.lost) as events:
+        try:
+            for event in filter(wanted, events):
+                if json_:
+                    print_json_line({"event": event.event, "id": event.id, "data": event.data})
+                else:
+                    click.echo((line or _line)(event))
+                sys.stdout.flush()
+        except KeyboardInterrupt:
+            return  # the way to end it
 
 
 class _Notices:
@@ -65,9 +83,13 @@ class _Notices:
 
 
 def _line(event: LiveEvent) -> str:
+    return laid_out(event, *_told(event))
+
+
+def laid_out(event: LiveEvent, what: str, text: str) -> str:
+    """One line for an event, within the terminal's width: when, what, and about what."""
     from app.cli.text import cut, pad, terminal_columns
 
-    what, text = _told(event)
     start = f"{_when(event)}  "
     columns = terminal_columns()
     text = cut(text, FIRST_LINE_CHARS if columns is None else max(columns - len(start) - len(pad(what, 28)) - 2, 20))
@@ -77,7 +99,9 @@ def _line(event: LiveEvent) -> str:
 def _when(event: LiveEvent) -> str:
     from app.cli.text import moment
 
-    stamp = event.data.get("createdAt") if event.event == "message.new" and isinstance(event.data, dict) else None
+    # Other events do not say when they happened; they are shown as they happen, or soon after a reconnection.
+    name = "createdAt" if event.event == "message.new" else "updatedAt" if event.event.startswith("task.") else ""
+    stamp = event.data.get(name) if isinstance(event.data, dict) else None
     then = (moment(stamp) if isinstance(stamp, str) else None) or datetime.now().astimezone()
     then = then.astimezone()
     return f"{then:%H:%M:%S}" if then.date() == datetime.now().astimezone().date() else f"{then:%m-%d %H:%M:%S}"
@@ -111,6 +135,15 @@ def _told(event: LiveEvent) -> tuple[str, str]:
             return f"{one_line(str(data.get('id')))}  {one_line(str(data.get('status')))}{ready}", ""
         case "agent.removed":
             return f"{one_line(str(data.get('id')))}  left", ""
+        case task if task.startswith("task."):
+            from app.cli.tasktext import told_of_task
+
+            what, title = told_of_task(task, data)
+            return f"task {what}", title
+        case "callback.attempt":
+            from app.cli.tasktext import told_of_callback
+
+            return told_of_callback(data)
         case "reset":
             return "some events were missed while away; what follows is new", ""
         case other:

@@ -6,9 +6,21 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, UnsetType, field
 
-from app.model.agents import Heartbeat, ReportedStatus
-from app.model.common import NO_NUL, AgentId, Cursor, Id, JsonObject, Request, Target, TolerantRequest, Wire
+from app.model.agents import Heartbeat
+from app.model.common import (
+    NO_NUL,
+    AgentId,
+    Cursor,
+    Id,
+    JsonObject,
+    Request,
+    ShortText,
+    Target,
+    TolerantRequest,
+    Wire,
+)
 from app.model.messages import Priority, ReportedReceipt
+from app.model.tasks import Note, Progress
 
 Ref = int | str | None
 
@@ -42,10 +54,11 @@ class SendFrame(Request, tag_field="op", tag="send"):
 
 
 class _OnMessage(Request):
-    """About one message: its ``messageId``, or ``id`` as the paths of the HTTP API call it."""
+    """About one message: its ``messageId``, or ``id`` as the paths of the HTTP API call it; a task has the same id."""
 
     ref: Ref = None
     message_id: Id | None = None
+    task_id: Id | None = None
     id: Id | None = None
     agent_id: AgentId | None = None
 
@@ -78,11 +91,17 @@ class HeartbeatFrame(Heartbeat, tag_field="op", tag="heartbeat"):
 
 
 class StatusFrame(Request, tag_field="op", tag="status"):
-    """What the agent says of itself, as ``PATCH /agents/{id}``."""
+    """With ``taskId`` as ``PATCH /tasks/{id}/status``; without it the agent's own, as ``PATCH /agents/{id}``."""
 
     ref: Ref = None
-    status: ReportedStatus | UnsetType = UNSET
+    #: a task's or an agent's, which are other words
+    status: ShortText | UnsetType = UNSET
     ready: bool | UnsetType = UNSET
+    task_id: Id | None = None
+    agent_id: AgentId | None = None
+    result: Any | UnsetType = UNSET
+    progress: Progress | UnsetType = UNSET
+    note: Note | None = None
 
 
 Frame = HelloFrame | SendFrame | ReadFrame | ClaimFrame | ReleaseFrame | ReceiptFrame | HeartbeatFrame | StatusFrame

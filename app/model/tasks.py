@@ -67,6 +67,7 @@ Progress = Annotated[int, Meta(ge=0, le=100)]
 Title = Annotated[str, Meta(min_length=1, max_length=1_000, pattern=NO_NUL)]
 DedupeKey = Annotated[str, Meta(min_length=1, max_length=256, pattern=NO_NUL)]
 Channel = Annotated[str, Meta(min_length=1, max_length=128, pattern=NO_NUL)]
+Note = Annotated[str, Meta(min_length=1, max_length=4_000, pattern=NO_NUL)]
 Url = Annotated[str, Meta(min_length=1, max_length=2_048, description="http:// or https://")]
 
 
@@ -184,7 +185,7 @@ class SetTaskStatus(Request):
     #: any JSON, at most 64 KiB
     result: Any | UnsetType = UNSET
     progress: Progress | UnsetType = UNSET
-    note: Annotated[str, Meta(min_length=1, max_length=4_000, pattern=NO_NUL)] | None = None
+    note: Note | None = None
 
 
 class Attempt(Wire):

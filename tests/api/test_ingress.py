@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -262,6 +263,12 @@ def test_an_integrations_token_in_hello_is_refused(make_relay: MakeRelay) -> Non
     with pytest.raises(EOFError):
         socket.next()
     socket.close()
+
+
+def test_an_integrations_token_in_hello_is_refused_also_where_none_is_asked(bus: Relay) -> None:
+    with contextlib.closing(WebSocket(bus.port)) as socket:
+        said = socket.call("hello", agentId=None, token="ops-token")
+        assert (said["ok"], said["problem"]["code"]) == (False, "out-of-scope")
 
 
 def test_reading_shows_what_is_within_reach(bus: Relay) -> None:

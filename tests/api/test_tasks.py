@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from tests.conftest import MakeRelay
@@ -30,6 +32,7 @@ from tests.integrations import (
     post_event,
     resolve,
 )
+from tests.process._relay import WebSocket
 
 STATUSES = ["open", "claimed", "in_progress", "blocked", "done", "failed", "cancelled"]
 ENDS = ["done", "failed", "cancelled"]
@@ -302,6 +305,29 @@ def test_the_message_of_an_active_task_is_not_deleted(bus: Relay, crew: tuple[st
     move(bus, task_id, "done")
     assert bus.delete(f"/messages/{task_id}").status_code == 204
     assert get_task(bus, task_id)["status"] == "done"
+    problem(ask(bus, task_id, "claim", crew[1]), 410, "message-closed")
+    problem(ask(bus, task_id, "release", crew[1]), 409, "status-conflict")
+
+
+def test_a_task_is_worked_on_over_a_websocket(bus: Relay, crew: tuple[str, str, str]) -> None:
+    task_id = make_task(bus, target=f"tag:{crew[0]}")["id"]
+    with contextlib.closing(WebSocket(bus.port)) as ws:
+        assert ws.call("hello", agentId=crew[1])["ok"]
+        assert ws.call("claim", taskId=task_id)["result"]["claimedBy"] == crew[1]
+        moved = ws.call("status", taskId=task_id, status="in_progress", progress=30, note="on it")["result"]
+        assert (moved["id"], moved["status"], moved["progress"]) == (task_id, "in_progress", 30)
+        assert ws.call("release", taskId=task_id)["ok"]
+        refused = ws.call("status", taskId=task_id, status="done")
+        assert (refused["ok"], refused["problem"]["code"]) == (False, "not-claimant")
+        ws.call("claim", messageId=task_id)
+        wrong: list[tuple[Json, str]] = [({"status": "busy"}, "status"), ({"ready": True, "status": "done"}, "ready")]
+        for fields, field in wrong:
+            assert ws.call("status", taskId=task_id, **fields)["problem"]["errors"][0]["field"] == field
+        assert ws.call("status", taskId=task_id, status="done", result=None)["result"]["result"] is None
+        assert ws.call("status", status="busy")["result"]["status"] == "busy"
+        for fields, field in [({"status": "done"}, "status"), ({"status": "idle", "note": "x"}, "note")]:
+            assert ws.call("status", **fields)["problem"]["errors"][0]["field"] == field
+    assert [m["status"] for m in history(bus, task_id)] == ["open", "claimed", "in_progress", "open", "claimed", "done"]
 
 
 # Looking

@@ -139,7 +139,7 @@ def test_filter_and_keyboard(page: Page, relay: Relay) -> None:
     expect(page.locator("details.operation").first).to_be_visible()
     page.keyboard.press("Tab")
     expect(page.get_by_text("Skip to the operations")).to_be_focused()
-    page.get_by_label("Filter").fill("claim /claim")
+    page.get_by_label("Filter").fill("/messages /claim")
     expect(page.locator("details.operation:visible")).to_have_count(1)
 
 

@@ -9,7 +9,8 @@ it is what it printed. A comment before a block makes an exception::
     <!-- save as receiver.py -->  a file that a later command needs
 
 The relay has the integration ``ops``, whose callbacks are answered; a document may run a receiver of its own on the
-documented port. What differs from run to run (times, secrets, sizes) is compared by its kind.
+documented port. A token or secret that a command prints, and that later ones use, is in the document another than in
+this run, and changed for it. What differs from run to run (times, secrets, sizes) is compared by its kind.
 ``python -m tests.docs.examples`` writes the outputs of today into the documents.
 """
 
@@ -36,7 +37,8 @@ DOCUMENTS = (
 DOCUMENTED_URL = "http://127.0.0.1:4850"
 #: Where the documents' own receiver of callbacks listens.
 DOCUMENTED_PORT = "4870"
-COMMANDS = {".venv/bin/agent-relay": f"'{sys.executable}' -m app", ".venv/bin/python": f"'{sys.executable}'"}
+DOCUMENTED_CONFIG = "~/.config/"
+COMMANDS = {"agent-relay": f"'{sys.executable}' -m app", "python": f"'{sys.executable}'"}
 
 #: What the documents take as given.
 INTEGRATION = {
@@ -49,6 +51,8 @@ INTEGRATION = {
 
 _BLOCK = re.compile(r"(?:<!-- (?P<mark>[a-z .]+) -->\n)?```(?P<kind>\w+)\n(?P<body>.*?)```\n", re.DOTALL)
 _SAVE_AS = "save as "
+_COMMAND = re.compile(r"\.venv/bin/(agent-relay|python)\b")
+_MADE_SECRET = re.compile(r"\b(?:art_[\w-]+|whsec_[\w+/]+=*)")
 _VARIES = (
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{3}Z)?"), "INSTANT"),
     (re.compile(r"\b\d\d:\d\d:\d\d\b"), "TIME"),
@@ -56,6 +60,8 @@ _VARIES = (
     (re.compile(r'"(code|token|agentSecret|instance)":"[\w-]+"'), r'"\1":"SECRET"'),
     (re.compile(r'"(requestId|webhookId)":"[\w-]+"'), r'"\1":"ID"'),
     (re.compile(r'"(uptimeS|databaseBytes|durationMs)":[\d.]+'), r'"\1":N'),
+    (re.compile(r"\b\d+ (ms\b|of 120 calls\b)"), r"N \1"),
+    (_MADE_SECRET, "SECRET"),
     (re.compile(r"http://127\.0\.0\.1:\d+"), DOCUMENTED_URL),
 )
 
@@ -127,7 +133,7 @@ def outputs(text: str, relay: Relay) -> Iterator[tuple[Block, Block, str]]:
                 (relay.folder / block.mark.removeprefix(_SAVE_AS)).write_text(document.fit(block.body))
             elif block.kind != "sh":
                 if ran is not None and not text[ran[0].end : block.start - len(block.kind) - 1].strip("`\n"):
-                    yield ran[0], block, ran[1]
+                    yield ran[0], block, document.learn(block.body, ran[1])
                 ran = None
             elif block.mark == "runs beside":
                 output = relay.folder / f"beside-{len(beside)}.out"
@@ -148,15 +154,28 @@ class _Document:
         self._relay = relay
         with socket.create_server(("127.0.0.1", 0)) as free:
             self._port = str(free.getsockname()[1])
+        self._config = f"{relay.environ['XDG_CONFIG_HOME']}/"
+        #: of this run, by those that the document shows
+        self._secrets: dict[str, str] = {}
+
+    def learn(self, shown: str, printed: str) -> str:
+        """Which secrets of this run stand for those that the document shows; what was printed, with the latter."""
+        for documented, secret in zip(_MADE_SECRET.findall(shown), _MADE_SECRET.findall(printed), strict=False):
+            self._secrets[documented] = secret
+            printed = printed.replace(secret, documented)
+        return printed
 
     def fit(self, body: str) -> str:
         """What the document says, for this relay."""
-        body = body.replace(DOCUMENTED_URL, self._relay.url)
+        body = body.replace(DOCUMENTED_URL, self._relay.url).replace(DOCUMENTED_CONFIG, self._config)
+        body = re.sub(r"(?m)(?:^|(?<= ))(?=examples/)", f"{ROOT}/", body)
+        for shown, secret in self._secrets.items():
+            body = body.replace(shown, secret)
         return re.sub(rf"\b{DOCUMENTED_PORT}\b", self._port, body)
 
     def undo(self, printed: str) -> str:
         """What was printed, for the document."""
-        printed = printed.replace(self._relay.url, DOCUMENTED_URL)
+        printed = printed.replace(self._relay.url, DOCUMENTED_URL).replace(self._config, DOCUMENTED_CONFIG)
         return re.sub(rf"\b{self._port}\b", DOCUMENTED_PORT, printed)
 
     def settle(self) -> None:
@@ -172,7 +191,7 @@ class _Document:
         return self.undo((done.stdout + done.stderr).decode()).rstrip("\n") + "\n"
 
     def start(self, block: Block, output: Path) -> subprocess.Popen[bytes]:
-        """A command that goes on; back when it listens, or has said something."""
+        """A command that goes on; back when it listens, to the relay or on the documented port."""
         before = self._listeners()
         with output.open("wb") as file:
             script = self._script(block)
@@ -182,16 +201,25 @@ class _Document:
             )
 
         def ready() -> bool:
-            return self._listeners() > before or output.stat().st_size > 0 or process.poll() is not None
+            return self._listeners() > before or self._has_receiver() or process.poll() is not None
 
-        wait_until(ready, "the command beside listens")
+        try:
+            wait_until(ready, "the command beside listens")
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
         return process
 
     def _script(self, block: Block) -> list[str]:
-        body = self.fit(block.body)
-        for documented, command in COMMANDS.items():
-            body = body.replace(documented, command)
-        return ["sh", "-c", body]
+        return ["sh", "-c", _COMMAND.sub(lambda match: COMMANDS[match[1]], self.fit(block.body))]
+
+    def _has_receiver(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", int(self._port)), timeout=1).close()
+        except OSError:
+            return False
+        return True
 
     def _stats(self) -> Json:
         found: Json = self._relay.get("/stats").json()

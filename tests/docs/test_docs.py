@@ -31,6 +31,7 @@ from tests.factories import ROOT, Relay, answer
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 _METHODS = {"get", "post", "put", "patch", "delete"}
+_SETTING = re.compile(r"\bAGENT_RELAY_[A-Z_]+[A-Z]\b")
 
 
 def read(name: str) -> str:
@@ -144,7 +145,9 @@ def test_errors_are_named_with_their_status(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_settings_that_are_named_exist(page: Path) -> None:
     known = {row.name for row in config_table.SETTINGS}
-    for name in re.findall(r"\bAGENT_RELAY_[A-Z_]+[A-Z]\b", page.read_text(encoding="utf-8")):
+    for connector in (ROOT / "examples" / "integrations").glob("*.*"):
+        known.update(_SETTING.findall(connector.read_text(encoding="utf-8")))
+    for name in _SETTING.findall(page.read_text(encoding="utf-8")):
         assert name in known or name.removesuffix("_FILE") in known, name
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -234,9 +235,38 @@ def test_a_receiver_that_is_not_there_is_tried_until_it_is(make_relay: MakeRelay
     assert "hidden" not in relay.log
 
 
-@pytest.mark.parametrize(
-    "junk", [b"", b"not http\r\n\r\n", b"HTTP/1.1 999 \r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx"]
-)
+@pytest.mark.parametrize("then", ["silent", "trickling", "gone"])
+def test_a_receiver_that_says_200_has_it_whatever_becomes_of_the_rest_of_its_answer(
+    make_relay: MakeRelay, then: str
+) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\nthank you"
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            sock, _ = listener.accept()
+            with sock, contextlib.suppress(OSError):
+                sock.recv(65536)
+                sock.sendall(head)
+                while then != "gone" and not over.wait(0.5):
+                    sock.sendall(b"." if then == "trickling" else b"")
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        relay = make_relay(**configured(make_integration(callbackUrl=url)))
+        make_task(relay)
+        wait_until(lambda: deliveries(relay)[0]["attempts"], "it was tried")
+        over.set()
+        thread.join(10)
+    (delivery,) = deliveries(relay)
+    (attempt,) = delivery["attempts"]
+    assert (delivery["state"], attempt["status"], attempt["error"]) == ("delivered", 200, None)
+    assert attempt["response"].startswith("thank you")
+    assert attempt["durationMs"] < 21_000
+
+
+@pytest.mark.parametrize("junk", [b"", b"not http\r\n\r\n", b"HTTP/1.1 999 \r\n\r\n"])
 def test_a_receiver_that_speaks_nonsense_harms_nothing(make_relay: MakeRelay, junk: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 

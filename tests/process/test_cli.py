@@ -60,10 +60,11 @@ def ok(relay: Relay, *args: str, **more: Any) -> str:
     return done.stdout
 
 
-def on_terminal(relay: Relay, *args: str, **environ: str) -> tuple[int, str]:
-    """A whole command on a terminal: exit code and what is shown."""
+def on_terminal(relay: Relay, *args: str, keys: str = "", **environ: str) -> tuple[int, str]:
+    """A whole command on a terminal, where these keys are pressed: exit code and what is shown."""
     leader, follower = pty.openpty()
     try:
+        os.write(leader, keys.encode())
         process = subprocess.Popen(
             [*COMMAND, *args], env=environment(relay, **environ), stdin=follower, stdout=follower, stderr=follower
         )
@@ -387,14 +388,14 @@ def test_a_label_is_added_to_those_that_are_there(relay: Relay) -> None:
 
 
 class Watch:
-    """A running ``watch`` whose output goes to a file."""
+    """A running ``watch``, or another command that goes on for ever, whose output goes to a file."""
 
-    def __init__(self, relay: Relay, folder: Path, *args: str) -> None:
+    def __init__(self, relay: Relay, folder: Path, *args: str, command: str = "watch") -> None:
         self.path = folder / f"watch-{unique()}.txt"
         self.relay = relay
         with self.path.open("wb") as out:
             self.process = subprocess.Popen(
-                [*COMMAND, "watch", *args], env=environment(relay), stdin=subprocess.DEVNULL, stdout=out, stderr=out
+                [*COMMAND, command, *args], env=environment(relay), stdin=subprocess.DEVNULL, stdout=out, stderr=out
             )
 
     @property

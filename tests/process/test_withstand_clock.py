@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from collections.abc import Callable
 from datetime import datetime
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.integrations import configured, deliveries, make_integration, make_task, receiving
 from tests.process._relay import EventStream, Relay, WebSocket, wait_until
 from tests.process.conftest import MakeRelay
 
@@ -24,15 +26,23 @@ HOUR_S = 3_600
 DAY_S = 24 * HOUR_S
 
 Jump = Callable[[int], None]
+MakeClock = Callable[..., "tuple[Relay, Jump]"]
 
 
 @pytest.fixture
-def clock(make_relay: MakeRelay, tmp_path: Path) -> tuple[Relay, Jump]:
+def make_clock(make_relay: MakeRelay, tmp_path: Path) -> MakeClock:
     """A relay that looks often, and what sets its wall clock. Its monotonic clock stays true."""
-    file = tmp_path / "clock"
+    return functools.partial(_clocked, make_relay, tmp_path / "clock")
 
+
+@pytest.fixture
+def clock(make_clock: MakeClock) -> tuple[Relay, Jump]:
+    return make_clock()
+
+
+def _clocked(make_relay: MakeRelay, file: Path, **settings: Any) -> tuple[Relay, Jump]:
     def jump(seconds: int) -> None:
-        new = tmp_path / "clock.new"
+        new = file.with_suffix(".new")
         new.write_text(f"{seconds:+d}\n")
         new.replace(file)
         expected = datetime.now().timestamp() + seconds  # noqa: DTZ005
@@ -46,6 +56,7 @@ def clock(make_relay: MakeRelay, tmp_path: Path) -> tuple[Relay, Jump]:
         FAKETIME_DONT_FAKE_MONOTONIC=1,
         STALE_TTL_MS=2_000,
         REAP_INTERVAL_MS=100,
+        **settings,
     )
     return relay, jump
 
@@ -120,6 +131,17 @@ def test_a_jump_of_the_clock_costs_nobody_anything(clock: tuple[Relay, Jump], se
     # Who is silent from now on goes, by the clock that did not jump.
     wait_until(lambda: relay.ok("GET", "/api/agents/worker")["status"] != "online", "silence is noticed")
     assert relay.stop() == 0
+
+
+@pytest.mark.parametrize("seconds", [-HOUR_S, 3 * DAY_S])
+def test_callbacks_are_tried_and_given_up_by_the_clock_that_did_not_jump(make_clock: MakeClock, seconds: int) -> None:
+    with receiving(lambda _call: (204 if len(receiver.calls) > 3 else 500, b"", {})) as receiver:
+        relay, jump = make_clock(**configured(make_integration(callbackUrl=receiver.url)))
+        make_task(relay, dedupeKey="k")
+        receiver.wait_for(2)
+        jump(seconds)
+        wait_until(lambda: deliveries(relay, state="delivered"), "it is delivered")
+        assert len(deliveries(relay)[0]["attempts"]) == 4
 
 
 def test_a_clock_that_went_back_over_a_restart_keeps_ids_growing(clock: tuple[Relay, Jump]) -> None:

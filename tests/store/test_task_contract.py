@@ -188,18 +188,24 @@ class TaskContract:
         assert states(home) == ["dead", "pending"]
         assert due(home) == [delivery + 1]
 
-    def test_what_is_delivered_anew_has_another_day(self, home: Home) -> None:
+    def test_what_was_done_with_is_tried_anew_once_and_what_is_pending_goes_on(self, home: Home) -> None:
         clock = home.clock
         assert isinstance(clock, FakeClock)
-        make(home)
+        task = make(home)
         (delivery,) = due(home)
+        assert callbacks.record(home.bus, delivery, FAILED, delivered=False) is DeliveryState.PENDING
+        assert due(home) == []
+        assert callbacks.redeliver(home.bus, delivery).state is DeliveryState.PENDING
+        assert due(home) == [delivery]
+        assert callbacks.record(home.bus, delivery, FAILED, delivered=False) is DeliveryState.PENDING
         clock.advance(callbacks.GIVE_UP_MS)
         assert callbacks.record(home.bus, delivery, FAILED, delivered=False) is DeliveryState.DEAD
         again = callbacks.redeliver(home.bus, delivery)
-        assert (again.state, len(again.attempts)) == (DeliveryState.PENDING, 1)
+        assert (again.state, len(again.attempts)) == (DeliveryState.PENDING, 3)
+        move(home, task.id, "cancelled")
         assert due(home) == [delivery]
-        clock.advance(callbacks.GIVE_UP_MS - 1)
-        assert callbacks.record(home.bus, delivery, FAILED, delivered=False) is DeliveryState.PENDING
+        assert callbacks.record(home.bus, delivery, FAILED, delivered=False) is DeliveryState.DEAD
+        assert due(home) == [delivery + 1 + 3]
 
     # -- retention ---------------------------------------------------------------------------------------------------
 

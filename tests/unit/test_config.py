@@ -429,7 +429,9 @@ def test_an_integration_needs_each_of_its_keys(key: str) -> None:
     [
         ({"callbackURL": "http://x"}, 'unknown key "callbackURL"'),
         ({"name": ""}, "name must be"), ({"name": " ci"}, "name must be"), ({"name": "a\nb"}, "name must"),
-        ({"name": 1}, "name must be"), ({"token": "a b"}, "token must be"), ({"token": None}, "token must be"),
+        ({"name": 1}, "name must be"),
+        ({"name": "human"}, "name must not be"), ({"name": "system"}, "name must not be"),
+        ({"token": "a b"}, "token must be"), ({"token": None}, "token must be"),
         ({"scopes": []}, "scopes must be"), ({"scopes": ["tasks:write"]}, "scopes must be one of"),
         ({"scopes": ["*", "tasks:read"]}, "scopes must be either"),
         ({"scopes": "tasks:create"}, "scopes must be a list"),

@@ -175,10 +175,13 @@ class Door:
             check_scope(integration, needed_scope(environ["REQUEST_METHOD"], path))
             environ[INTEGRATION] = integration
         elif path == EVENTS_PATH:
-            if presented is None or self.token_sha256 is None:
+            if presented is None:
                 raise Unauthorized(
-                    "Events come from integrations: send the integration's own token as Bearer token.",
-                    headers=_CHALLENGE,
+                    "Events come from integrations: send the integration's own token.", headers=_CHALLENGE
+                )
+            if self.token_sha256 is None:
+                raise Unauthorized(
+                    "This token is no integration's (any more): send the integration's own token.", headers=_CHALLENGE
                 )
             raise IntegrationTokenRequired
 

@@ -37,20 +37,18 @@ def list_task_events(task_id: int, query: TaskEventQuery) -> TaskEventList:
 def claim_task(task_id: int, body: AgentRef) -> Task:
     """Claim a task, and with it its message: 200 to exactly one agent, and to that one again"""
     bus = relay().bus
-    task = tasks.get(bus, task_id)
-    claims.claim(bus, task.message_id, agent_id=body.agent_id, secret=agent_secret())
+    task = claims.claim_task(bus, task_id, agent_id=body.agent_id, secret=agent_secret())
     agents.sign_of_life(bus, body.agent_id)
-    return tasks.get(bus, task_id)
+    return task
 
 
 @route(blueprint, "POST", "/<int:task_id>/release", json=AgentRef, answer=Task, problems=(400, 404, 409, 415))
 def release_task(task_id: int, body: AgentRef) -> Task:
     """The claimant gives a task back: it is open again, and its message is announced anew"""
     bus = relay().bus
-    task = tasks.get(bus, task_id)
-    claims.release(bus, task.message_id, agent_id=body.agent_id, secret=agent_secret())
+    task = claims.release_task(bus, task_id, agent_id=body.agent_id, secret=agent_secret())
     agents.sign_of_life(bus, body.agent_id)
-    return tasks.get(bus, task_id)
+    return task
 
 
 @route(blueprint, "PATCH", "/<int:task_id>/status", json=SetTaskStatus, answer=Task, problems=(400, 404, 409, 415))

@@ -33,6 +33,7 @@ from app.model import (
     SendFrame,
     SendMessage,
     SentMessage,
+    SetTaskStatus,
     StatusFrame,
     camel_names,
 )
@@ -40,7 +41,7 @@ from app.server.api._http import Relay, agent_secret, relay
 from app.server.api._spec import guarded
 from app.server.api.door import NEEDS_TOKEN, REQUEST_ID, WEBSOCKET_PATH
 from app.server.api.problems import as_relay_error, new_request_id, problem_document
-from app.server.services import agents, claims, inbox, messages
+from app.server.services import agents, claims, inbox, messages, tasks
 from app.server.services.bus import authorise
 from app.server.services.integrations import check_scope
 from app.server.streams import WebSocketStream, text_frame
@@ -166,7 +167,7 @@ class _Connection:
     def _hello(self, frame: HelloFrame, raw: bytes) -> HelloAnswer:
         if self._greeted:
             raise Invalid.field("op", "hello was said already: open another connection for another agent")
-        if self.needs_token:
+        if self.needs_token or frame.token is not None:
             integration = self._relay.door.authorise(frame.token)
             if integration is not None:
                 check_scope(integration, None)
@@ -189,10 +190,7 @@ class _Connection:
             ignored = _ignored(HeartbeatFrame, raw)
             return agents.heartbeat(self._bus, self._self(None), frame, secret=self._secret, ignored=ignored)
         if isinstance(frame, StatusFrame):
-            change = PatchAgent(status=frame.status, ready=frame.ready)
-            agent_id = self._self(None)
-            agents.sign_of_life(self._bus, agent_id)
-            return agents.patch(self._bus, agent_id, change, secret=self._secret)
+            return self._on_status(frame)
         agent_id = self._self(frame.agent_id)
         result = self._on_message(frame, agent_id)
         agents.sign_of_life(self._bus, agent_id)
@@ -217,10 +215,29 @@ class _Connection:
 
         messages.submit(self._bus, submission, done)
 
+    def _on_status(self, frame: StatusFrame) -> object:
+        """A task's status, or the agent's own: as one call or the other, whose fields it has, and no others."""
+        given = {
+            field.encode_name: getattr(frame, field.name)
+            for field in msgspec.structs.fields(StatusFrame)
+            if field.name not in {"ref", "task_id"} and getattr(frame, field.name) is not field.default
+        }
+        if frame.task_id is not None:
+            given["agentId"] = self._self(frame.agent_id)
+            move = guarded(lambda: msgspec.convert(given, SetTaskStatus), SetTaskStatus)
+            task = tasks.set_status(self._bus, frame.task_id, move, agent_secret=self._secret)
+            agents.sign_of_life(self._bus, given["agentId"])
+            return task
+        agent_id = self._self(frame.agent_id)
+        given.pop("agentId", None)
+        change = guarded(lambda: msgspec.convert(given, PatchAgent), PatchAgent)
+        agents.sign_of_life(self._bus, agent_id)
+        return agents.patch(self._bus, agent_id, change, secret=self._secret)
+
     def _on_message(self, frame: ReadFrame | ClaimFrame | ReleaseFrame | ReceiptFrame, agent_id: str) -> object:
         if isinstance(frame, ReadFrame) and frame.up_to is not None:
             return inbox.read_up_to(self._bus, agent_id=agent_id, up_to=frame.up_to, agent_secret=self._secret)
-        message_id = frame.message_id or frame.id
+        message_id = frame.message_id or frame.task_id or frame.id
         if message_id is None:
             raise Invalid.field("messageId", "is required")
         if isinstance(frame, ReadFrame):

@@ -131,19 +131,17 @@ def record(bus: Bus, delivery_id: int, attempt: AttemptRow, *, delivered: bool, 
 
 
 def redeliver(bus: Bus, delivery_id: int) -> Delivery:
-    """Try a callback again now, delivered or dead, and for another day if need be."""
+    """Try a callback again now: one that is pending goes on from there, any other is tried once.
+
+    Only once, because the news of a task keep their order: what comes later would wait for it.
+    """
 
     def operation(connection: Connection) -> Delivery:
         now = bus.clock.now_ms()
         row = store.get_to_change(connection, delivery_id)
+        give_up_at = row.give_up_at if row.state == DeliveryState.PENDING.value else now
         store.update_delivery(
-            connection,
-            delivery_id,
-            state=DeliveryState.PENDING.value,
-            next_at=now,
-            tries=0,
-            give_up_at=now + GIVE_UP_MS,
-            delivered_at=None,
+            connection, delivery_id, state=DeliveryState.PENDING.value, next_at=now, give_up_at=give_up_at
         )
         bus.outbox.note(row.integration)
         return store.get(connection, delivery_id)

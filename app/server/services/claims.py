@@ -15,7 +15,7 @@ from app.errors import (
     NotClaimable,
     NotClaimant,
 )
-from app.model import HUMAN, SYSTEM, Message
+from app.model import HUMAN, SYSTEM, Message, Task
 from app.server.events import MessageClaimed, MessageNew, MessageReleased
 from app.server.services import tasks
 from app.server.services.bus import Bus, authorise
@@ -74,7 +74,7 @@ def _explain(connection: Connection, message: Message, *, agent_id: str) -> Mess
     if message.task_id is not None:
         task = task_store.find(connection, message.task_id)
         if task is not None and not task.is_active:
-            raise MessageClosed(f"Task {task.id} is {task.status}: its message is closed.")
+            raise _closed(task.id, task.status)
     if message.claimed_by == agent_id:
         return message
     if not message.claimable:
@@ -84,6 +84,34 @@ def _explain(connection: Connection, message: Message, *, agent_id: str) -> Mess
     if message.claimed_by is not None:
         raise ClaimConflict(f"Message {message.id} is held by {message.claimed_by}.", claimedBy=message.claimed_by)
     raise MessageExpired(f"Message {message.id} expired at {message.expires_at}.")
+
+
+def claim_task(bus: Bus, task_id: int, *, agent_id: str, secret: str | None) -> Task:
+    """Claim a task by its message.
+
+    :raises MessageClosed: the task is closed.
+    """
+    task = tasks.get(bus, task_id)
+    if task.closed_at is not None:
+        raise _closed(task_id, task.status)  # its message may be gone by now
+    claim(bus, task.message_id, agent_id=agent_id, secret=secret)
+    return tasks.get(bus, task_id)
+
+
+def release_task(bus: Bus, task_id: int, *, agent_id: str, secret: str | None) -> Task:
+    """Give a task back by its message.
+
+    :raises StatusConflict: the task is closed.
+    """
+    with bus.store.read() as connection:
+        task_store.get(connection, task_id)
+        tasks.check_release(connection, task_id)
+    release(bus, task_id, agent_id=agent_id, secret=secret)
+    return tasks.get(bus, task_id)
+
+
+def _closed(task_id: int, status: str) -> MessageClosed:
+    return MessageClosed(f"Task {task_id} is {status}: its message is closed.")
 
 
 def release(bus: Bus, message_id: int, *, agent_id: str, secret: str | None) -> Message:

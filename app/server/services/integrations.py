@@ -56,6 +56,7 @@ class Integrations:
 
     def named(self, name: str) -> Integration | None:
         """The integration of this name."""
+        self.refresh()
         return self._by_name.get(name)
 
     def refresh(self) -> None:

@@ -219,9 +219,9 @@ def _conflict(row: TaskRow, wanted: TaskStatus) -> StatusConflict:
     allowed = [status.value for status in TaskStatus if status in MOVES[here]]
     ways = [*allowed]
     if here is TaskStatus.OPEN:
-        ways.append("claimed (by POST /api/tasks/{id}/claim)")
+        ways.append(f"claimed (by POST /api/tasks/{row.id}/claim)")
     elif here not in _CLOSED:
-        ways.append("open (by POST /api/tasks/{id}/release)")
+        ways.append(f"open (by POST /api/tasks/{row.id}/release)")
     possible = f"from there it can go to: {', '.join(ways)}" if ways else "it is closed and stays so"
     return StatusConflict(
         f"Task {row.id} is {here.value} and cannot become {wanted.value}; {possible}.",

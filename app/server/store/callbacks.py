@@ -88,6 +88,11 @@ _OPEN_NEXT = (
     )
     .values(next_at=bindparam("now"))
 )
+_SHIFT = (
+    update(deliveries)
+    .where(_pending)
+    .values(next_at=deliveries.c.next_at + bindparam("by"), give_up_at=deliveries.c.give_up_at + bindparam("by"))
+)
 _UPDATE = update(deliveries).where(deliveries.c.id == bindparam("delivery"))
 _LAST_NUMBER = select(func.max(attempts.c.number)).where(attempts.c.delivery_id == bindparam("delivery"))
 _ATTEMPTS = (
@@ -159,6 +164,11 @@ def update_delivery(connection: Connection, delivery_id: int, **values: object) 
 def let_next_go(connection: Connection, task_id: int, *, now_ms: int) -> None:
     """The first of a task's pending deliveries is due, unless it already has its time."""
     connection.execute(_OPEN_NEXT, {"task": task_id, "now": now_ms})
+
+
+def shift_pending(connection: Connection, *, by_ms: int) -> None:
+    """The clock was set: what is to come comes after the same time all the same."""
+    connection.execute(_SHIFT, {"by": by_ms})
 
 
 def insert_attempt(connection: Connection, delivery_id: int, attempt: AttemptRow) -> None:

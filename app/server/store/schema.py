@@ -219,7 +219,7 @@ deliveries = Table(
     Column("state", Text, nullable=False),
     Column("next_at", BigInteger),
     Column("give_up_at", BigInteger, nullable=False),
-    Column("tries", Integer, nullable=False),  # since it was written, or last asked for anew: what the pauses go by
+    Column("tries", Integer, nullable=False),  # what the pauses go by
     Column("created_at", BigInteger, nullable=False),
     Column("delivered_at", BigInteger),
     Index("ix_deliveries_task", "task_id", "id"),

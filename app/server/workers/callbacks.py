@@ -7,7 +7,9 @@ whatever ends this process between an answer and its record lets the delivery be
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import threading
 import time
 from datetime import UTC, datetime
@@ -35,6 +37,8 @@ KEPT_RESPONSE_BYTES = 2_048
 #: A receiver that cannot be reached is asked by one delivery at a time, after a pause of half a second that doubles up
 #: to this; all that is due for it waits meanwhile, or thousands of them would keep knocking at a dead host.
 MAX_LANE_PAUSE_S = 30.0
+#: The wall clock may drift from the monotonic one by so much before it counts as set.
+CLOCK_SLACK_MS = 5_000
 #: How long the worker sleeps when nothing is to come, unless it is woken.
 IDLE_S = 60.0
 
@@ -63,6 +67,7 @@ class Courier:
         self._bus = bus
         self._lock = threading.Lock()
         self._lanes: dict[str, _Lane] = {}
+        self._offset_ms = self._clock_offset_ms()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="callbacks", daemon=True)
 
@@ -93,11 +98,23 @@ class Courier:
     def _round(self) -> float:
         """Send off what is due; how many seconds until more is."""
         self._bus.integrations.refresh()
+        self._follow_clock()
         pause_s = IDLE_S
         for name in tuple(self._bus.outbox.integrations):
             lane = self._lanes.setdefault(name, _Lane(name))
             pause_s = min(pause_s, self._serve(lane))
         return pause_s
+
+    def _clock_offset_ms(self) -> int:
+        return self._bus.clock.now_ms() - int(self._bus.clock.monotonic_s() * 1000)
+
+    def _follow_clock(self) -> None:
+        """When the wall clock is set, or the machine was asleep, a delivery's pause and its day stay as long."""
+        jump_ms = self._clock_offset_ms() - self._offset_ms
+        if abs(jump_ms) > CLOCK_SLACK_MS:
+            self._bus.store.write(lambda connection: store.shift_pending(connection, by_ms=jump_ms))
+            self._offset_ms += jump_ms
+            logger.info("the clock was set", extra={"action": "callback.clock", "by_ms": jump_ms})
 
     def _serve(self, lane: _Lane) -> float:
         with self._lock:
@@ -183,11 +200,11 @@ class Courier:
                 stream=True,
             ) as answer:
                 status = answer.status_code
-                response = _beginning(answer, deadline_s=begun + READ_TIMEOUT_S)
                 if not 200 <= status < 300:
                     error = f"the receiver answered {status}"
                     if 300 <= status < 400:
                         error += " (redirects are not followed)"
+                response = _beginning(answer, deadline_s=begun + READ_TIMEOUT_S)
         except requests.ReadTimeout:
             error = f"the receiver did not answer within {READ_TIMEOUT_S:.0f} s"
         except requests.ConnectTimeout:
@@ -207,6 +224,7 @@ class Courier:
 
                 lane.http = requests.Session()
                 lane.http.trust_env = False  # no credentials of ~/.netrc for whoever is called
+                lane.http.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
                 for scheme in ("http://", "https://"):
                     lane.http.mount(scheme, HTTPAdapter(pool_maxsize=LANE_WIDTH))
             return lane.http
@@ -235,12 +253,16 @@ def _headers(integration: Integration, due: Due, body: str) -> dict[str, str]:
 
 
 def _beginning(answer: requests.Response, *, deadline_s: float) -> str:
-    """The first 2 KiB of an answer, as far as they come in time."""
+    """The first 2 KiB of an answer, as far as they come in time. Its status has come, and counts whatever follows."""
+    from urllib3.exceptions import HTTPError
+
     data = b""
-    for piece in answer.iter_content(512):
-        data += piece
-        if len(data) >= KEPT_RESPONSE_BYTES or time.monotonic() > deadline_s:
-            break
+    with contextlib.suppress(HTTPError, OSError):
+        while len(data) < KEPT_RESPONSE_BYTES and time.monotonic() < deadline_s:
+            piece = answer.raw.read1(KEPT_RESPONSE_BYTES)
+            if not piece:
+                break
+            data += piece
     return data[:KEPT_RESPONSE_BYTES].decode("utf-8", "replace").replace("\0", "\ufffd")
 
 
