@@ -15,7 +15,7 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from tests.conftest import MakeRelay
-from tests.factories import Relay, answer, make_agent, problem, wait_until
+from tests.factories import Relay, answer, in_threads, make_agent, problem, wait_until
 from tests.integrations import (
     OK,
     SECRET,
@@ -26,12 +26,14 @@ from tests.integrations import (
     configured,
     deliveries,
     get_task,
+    make_event,
     make_integration,
     make_task,
     move,
     receiving,
     resolve,
 )
+from tests.process._relay import Connection
 
 DELIVERED = {"state": "delivered"}
 
@@ -425,6 +427,23 @@ def test_the_file_is_read_again_when_it_changes_and_a_broken_edit_keeps_the_old_
     path.unlink()
     assert (status(relay, "new"), status(relay, "env")) == (401, 201)
     assert "file-token" not in relay.log
+
+
+def test_a_token_that_was_just_added_is_known_to_all_who_bring_it_at_once(make_relay: MakeRelay) -> None:
+    relay = make_relay()
+    for number in range(3):
+        names = [f"n{number}-{i}" for i in range(2_000)]  # long enough to be read that all come meanwhile
+        write_file(relay, json.dumps([make_integration(name) for name in names]))
+        connections = [Connection(relay.port) for _ in range(6)]
+        start = threading.Barrier(6)
+
+        def ask(n: int, names: list[str] = names, start: threading.Barrier = start) -> int:
+            start.wait()
+            return connections[n].http("POST", "/api/integrations/events", make_event(), **bearer(names[n])).status  # noqa: B023
+
+        assert in_threads(6, ask) == [201] * 6
+        for connection in connections:
+            connection.close()
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,6 @@ class Integrations:
         with self._lock:
             if stamp == self._stamp:
                 return
-            self._stamp = stamp
             try:
                 self._take()
             except ValueError as exc:
@@ -79,6 +78,8 @@ class Integrations:
                 self.problem = None
                 extra = {"action": "integrations.read", "names": ", ".join(sorted(self._by_name))}
                 logger.info("integrations read", extra=extra)
+            finally:
+                self._stamp = stamp  # only now: until then whoever else comes has to wait for the new set
 
     def _look(self) -> tuple[int, ...] | None:
         if self._path is None:
