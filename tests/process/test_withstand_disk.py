@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.process._relay import Connection, EventStream, Relay, wait_for_more
+from tests.integrations import bearer, configured, deliveries, make_event, make_integration, receiving
+from tests.process._relay import Connection, EventStream, Relay, wait_for_more, wait_until
 from tests.process.conftest import MakeRelay
 
 MIB = 1 << 20
@@ -221,3 +222,38 @@ def test_a_database_on_a_full_disk_can_be_read_once_there_is_space(mount: Mount,
     assert bodies(relay) == ["before"]
     relay.tell("alice", "after")
     assert bodies(relay) == ["before", "after"]
+
+
+def test_events_and_callbacks_on_a_full_disk_are_refused_or_told_and_none_is_lost(
+    mount: Mount, make_relay: MakeRelay
+) -> None:
+    disk = mount()
+    with receiving() as receiver:
+        relay = make_relay(db=disk / "relay.db", **configured(make_integration(callbackUrl=receiver.url)))
+
+        def post(number: int) -> int:
+            event = make_event(dedupeKey=f"key-{number % 40}", body="x" * 20_000, target="tag:ops")
+            answer = relay.http("POST", "/api/integrations/events", event, **bearer())
+            assert answer.status in {200, 201} or answer.problem()["code"] == "storage-full"
+            return answer.status
+
+        filler = fill(disk, leave=512 * 1024)
+        said = [post(number) for number in range(200)]
+        fill(disk)
+        said += [post(number) for number in range(200, 210)]
+        assert said[-3:] == [507] * 3
+        calls = len(receiver.calls)
+        filler.unlink()
+        said.append(post(0))
+        assert said[-1] in {200, 201}
+        wait_until(lambda: not deliveries(relay, state="pending"), "every callback is written down", timeout_s=60)
+        tasks = relay.ok("GET", "/api/tasks?limit=500")["tasks"]
+        assert len(tasks) == said.count(201)
+        assert sum(task["occurrenceCount"] for task in tasks) == said.count(201) + said.count(200)
+        assert {call.task["id"] for call in receiver.calls} == {task["id"] for task in tasks}
+        # What could not be written down was made again, but not over and over.
+        assert calls < len(tasks) + 40
+        relay.kill()
+        relay.start()
+        assert relay.ok("GET", "/api/tasks?limit=500")["tasks"] == tasks
+    assert relay.stop() == 0

@@ -15,13 +15,26 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, event, inspect, text
 
 from app.errors import StartError
-from app.model import AgentQuery, MessageQuery, ReceiptState
-from app.server.services import agents, claims, inbox, live, messages, system
+from app.model import (
+    AgentQuery,
+    DeliveryQuery,
+    DeliveryState,
+    MessageQuery,
+    ReceiptState,
+    SetTaskStatus,
+    TaskEventQuery,
+    TaskQuery,
+    TaskStatus,
+)
+from app.server.services import agents, callbacks, claims, inbox, live, messages, system, tasks
+from app.server.store import callbacks as outbox
 from app.server.store import engine as engine_module
 from app.server.store import sqlite
 from app.server.store.engine import SCHEMA_HEAD, Store
+from app.server.store.retention import delete_old_tasks
 from app.server.workers import reaper, retention
 from tests.factories import Home
+from tests.store.test_task_contract import FAILED, FINE, OPS, ingest, make
 
 
 @pytest.fixture
@@ -62,6 +75,31 @@ def test_the_migrations_end_at_the_schema_that_a_new_database_gets(tmp_path: Pat
     assert found.keys() == wanted.keys()
     for part, content in wanted.items():
         assert found[part] == content, part
+
+
+def test_a_database_of_the_first_schema_is_brought_up_to_date_with_all_that_is_in_it(db: Path) -> None:
+    old = sqlite.writer_engine(db)
+    with old.connect() as connection:
+        connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+        engine_module._upgrade(connection, to="0001")
+        connection.exec_driver_sql(
+            "INSERT INTO messages (id, sender, target, body, kind, thread_id, claimable, priority, meta, verified, "
+            "created_at) VALUES (1, 'ann', 'human', 'from before', 'message', 1, 0, 'normal', '{}', 0, 1)"
+        )
+        connection.exec_driver_sql("UPDATE counters SET value = 1 WHERE name IN ('seq', 'messages')")
+    old.dispose()
+    home = Home(db, integrations=(OPS,))
+    try:
+        assert [message.body for message in home.inbox("human")] == ["from before"]
+        task = make(home, dedupeKey="k")
+        assert task.id == 2
+        assert ingest(home, dedupeKey="k").deduped
+        home.store.stop()
+        home.open()
+        assert ingest(home, dedupeKey="k").task == tasks.get(home.bus, task.id)
+        assert tasks.get(home.bus, task.id).occurrence_count == 3
+    finally:
+        home.close()
 
 
 def test_the_newest_migration_is_the_schemas_head() -> None:
@@ -173,10 +211,17 @@ def walks(home: Home, work: Callable[[], object]) -> list[str]:
 
 
 def test_nothing_that_is_done_often_goes_over_all_of_history(make_home: Callable[..., Home]) -> None:
-    home = make_home()
+    home = make_home(integrations=(OPS,))
     bus = home.bus
-    home.register("ann", tags=["x", "y"], capabilities=["c"], labels=["l"])
+    home.register("ann", tags=["x", "y", "crew"], capabilities=["c"], labels=["l"])
     home.register("bob", tags=["x"])
+    task_id = make(home).id
+
+    def due() -> None:
+        with home.store.read() as connection:
+            outbox.list_due(connection, "ops", now_ms=2**53, limit=4)
+            outbox.next_due_at(connection, "ops")
+
     ids = [home.send("human", to, claimable=True, channel="c") for to in ("ann", "tag:x", "broadcast", "tag:x")]
     source = live.LiveSource(bus)
     name = {"agent_id": "ann", "agent_secret": None}
@@ -185,7 +230,7 @@ def test_nothing_that_is_done_often_goes_over_all_of_history(make_home: Callable
         "unread inbox": lambda: home.inbox("ann", unread=True),
         "card": lambda: agents.get(bus, "ann"),
         "list of cards": lambda: agents.list_agents(bus, AgentQuery(tag="x")),
-        "register": lambda: home.register("ann", tags=["x"]),
+        "register": lambda: home.register("ann", tags=["x", "crew"]),
         "send": lambda: home.send("bob", "tag:x", reply_to=ids[0]),
         "read": lambda: inbox.read(bus, ids[0], **name),  # type: ignore[arg-type]
         "claim": lambda: claims.claim(bus, ids[1], agent_id="ann", secret=None),
@@ -208,6 +253,31 @@ def test_nothing_that_is_done_often_goes_over_all_of_history(make_home: Callable
         "live inbox": lambda: source.unread("ann", after=0, upto=99, limit=50),
         "delete": lambda: messages.delete(bus, ids[0]),
         "reap": lambda: reaper.reap(bus, frozenset({"ann"})),
+        "event": lambda: ingest(home, dedupeKey="k"),
+        "event again": lambda: ingest(home, dedupeKey="k"),
+        "event resolved": lambda: ingest(home, dedupeKey="k", status="resolved"),
+        "task claim": lambda: claims.claim_task(bus, task_id, agent_id="ann", secret=None),
+        "task release": lambda: claims.release_task(bus, task_id, agent_id="ann", secret=None),
+        "task status": lambda: tasks.set_status(
+            bus, task_id, SetTaskStatus(status=TaskStatus.CANCELLED), agent_secret=None
+        ),
+        "task": lambda: tasks.get(bus, task_id),
+        "task history": lambda: tasks.list_history(bus, task_id, TaskEventQuery()),
+        "active tasks": lambda: tasks.list_tasks(bus, TaskQuery(status="open,claimed,in_progress,blocked")),
+        "closed tasks": lambda: tasks.list_tasks(bus, TaskQuery(status="done")),
+        "tasks of a source": lambda: tasks.list_tasks(bus, TaskQuery(source="ops")),
+        "tasks of a target": lambda: tasks.list_tasks(bus, TaskQuery(target="tag:crew")),
+        "tasks of a claimant": lambda: tasks.list_tasks(bus, TaskQuery(claimedBy="ann")),
+        "older tasks": lambda: tasks.list_tasks(bus, TaskQuery(before=99)),
+        "search of tasks": lambda: tasks.list_tasks(bus, TaskQuery(q="word")),
+        "due callbacks": due,
+        "callback": lambda: callbacks.record(bus, task_id + 1, FAILED, delivered=False),
+        "callback delivered": lambda: callbacks.record(bus, task_id + 1, FINE, delivered=True),
+        "callbacks of a task": lambda: callbacks.list_callbacks(bus, DeliveryQuery(task=task_id)),
+        "callbacks of an integration": lambda: callbacks.list_callbacks(bus, DeliveryQuery(integration="ops")),
+        "dead callbacks": lambda: callbacks.list_callbacks(bus, DeliveryQuery(state=DeliveryState.DEAD)),
+        "redeliver": lambda: callbacks.redeliver(bus, task_id + 1),
+        "sweep of tasks": lambda: home.store.write(lambda c: delete_old_tasks(c, cutoff_ms=0, limit=9)),
         "remove": lambda: agents.remove(bus, "bob", secret=None),
     }
     found = {what: walks(home, work) for what, work in often.items()}

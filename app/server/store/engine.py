@@ -176,7 +176,7 @@ def _create(connection: Connection) -> None:
     connection.exec_driver_sql("COMMIT")
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, *, to: str = "head") -> None:
     from alembic import command
     from alembic.config import Config
 
@@ -184,5 +184,5 @@ def _upgrade(connection: Connection) -> None:
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
     connection.exec_driver_sql("BEGIN IMMEDIATE")
-    command.upgrade(config, "head")
+    command.upgrade(config, to)
     connection.exec_driver_sql("COMMIT")
