@@ -22,6 +22,7 @@ from typing import Protocol
 from app.server.clock import Clock
 from app.server.store.events import LogEntry
 from app.server.streams import Frames, Mode, ParkedPoll, Stream, WebSocketStream
+from app.server.subscriptions import Subscriptions
 
 logger = logging.getLogger(__name__)
 
@@ -77,9 +78,7 @@ class Hub:
         self._behind: set[Stream] = set()
         self._polls: set[ParkedPoll] = set()
         self._ending: set[Stream] = set()
-        self._observers: set[Stream] = set()
-        self._by_topic: dict[str, set[Stream]] = {}
-        self._by_agent: dict[str, set[Stream]] = {}
+        self._subscriptions = Subscriptions()
         self._next_beat_s = clock.monotonic_s() + HEARTBEAT_S
         self._stopping = False
         #: events handed to clients, and clients that were too slow for them
@@ -204,9 +203,7 @@ class Hub:
 
     def live_agents(self) -> frozenset[str]:
         """Agents that have a stream, a WebSocket or a long poll open that shows their life."""
-        return frozenset(
-            agent_id for agent_id, streams in tuple(self._by_agent.items()) if any(s.shows_life for s in tuple(streams))
-        )
+        return self._subscriptions.live_agents()
 
     # -- called by streams -------------------------------------------------------------------------------------------
 
@@ -308,7 +305,7 @@ class Hub:
         while self._streams:
             entries = self._source.page(after=self._cursor, upto=2**63 - 1, limit=PAGE, agent_id=None)
             for entry in entries:
-                streams = self._concerned(entry)
+                streams = self._subscriptions.concerned(entry)
                 at_most -= len(streams)
                 if limited and (at_most < 0 or entry.type.startswith("agent.")):
                     return False
@@ -324,16 +321,9 @@ class Hub:
             if stream.mode is Mode.LIVE:
                 stream.deliver(entry, frames)
                 self.delivered += 1
-        if entry.type.startswith("agent.") and entry.agent_id in self._by_agent:
-            for stream in tuple(self._by_agent[entry.agent_id]):
+        if entry.type.startswith("agent."):
+            for stream in self._subscriptions.of_agent(entry.agent_id):
                 self._follow(stream, removed=entry.type == "agent.removed")
-
-    def _concerned(self, entry: LogEntry) -> Sequence[Stream]:
-        if entry.topic is None:
-            return (*self._observers, *self._by_agent.get(entry.agent_id or "", ()))
-        streams = self._by_topic.get(entry.topic, set())
-        senders = self._by_agent.get(entry.sender or "")
-        return (*self._observers, *(senders.union(streams) if senders else streams))
 
     def _follow(self, stream: Stream, *, removed: bool) -> None:
         """An agent changed: what it receives may have changed with it."""
@@ -350,7 +340,7 @@ class Hub:
         if stream.agent_id is not None:
             self._subscribe(stream)
         else:
-            self._observers.add(stream)
+            self._subscriptions.observe(stream)
         if since is not None and since > self._cursor:
             self._pump()  # a commit whose bell has yet to be heard
         if since is not None and self._source.floor() <= since <= self._cursor:
@@ -394,21 +384,7 @@ class Hub:
     def _subscribe(self, stream: Stream) -> None:
         """File a stream under what its agent receives now."""
         assert stream.agent_id is not None  # noqa: S101 - observers are not filed
-        topics = self._source.topics(stream.agent_id)
-        for topic in topics - stream.topics:
-            self._by_topic.setdefault(topic, set()).add(stream)
-        for topic in stream.topics - topics:
-            self._unfile(self._by_topic, topic, stream)
-        self._by_agent.setdefault(stream.agent_id, set()).add(stream)
-        stream.topics = topics
-
-    @staticmethod
-    def _unfile(index: dict[str, set[Stream]], key: str, stream: Stream) -> None:
-        streams = index.get(key)
-        if streams is not None:
-            streams.discard(stream)
-            if not streams:
-                del index[key]
+        self._subscriptions.file(stream, agent_id=stream.agent_id, topics=self._source.topics(stream.agent_id))
 
     def _add(self, stream: Stream) -> None:
         if not self._streams:
@@ -450,14 +426,9 @@ class Hub:
         self._streams.discard(stream)
         self._behind.discard(stream)
         self._ending.discard(stream)
-        self._observers.discard(stream)
+        self._subscriptions.forget(stream)
         if isinstance(stream, ParkedPoll):
             self._polls.discard(stream)
-        for topic in stream.topics:
-            self._unfile(self._by_topic, topic, stream)
-        stream.topics = frozenset()
-        if stream.agent_id is not None:
-            self._unfile(self._by_agent, stream.agent_id, stream)
         if stream.watched:
             self._selector.unregister(stream.fd)
             stream.watched = 0

@@ -14,9 +14,9 @@ from app.config import Settings
 from app.errors import AgentNotFound, AgentSecretRequired
 from app.model import HUMAN
 from app.server.clock import Clock
-from app.server.services.callbacks import Outbox
 from app.server.services.directory import Directory
 from app.server.services.integrations import Integrations
+from app.server.services.outbox import Outbox
 from app.server.services.presence import Presence
 from app.server.store import agents as agent_store
 from app.server.store.engine import Store

@@ -4,48 +4,22 @@ from __future__ import annotations
 
 import random
 import secrets
-import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from msgspec import UNSET, Struct
 from sqlalchemy import Connection
 
 from app.model import Delivery, DeliveryList, DeliveryQuery, DeliveryState
 from app.server.events import CallbackAttempt
+from app.server.services.bus import Bus
 from app.server.store import callbacks as store
 from app.server.store import events as log
 from app.server.store.callbacks import AttemptRow, DeliveryRow
-
-if TYPE_CHECKING:
-    from app.server.services.bus import Bus
 
 #: How long a delivery is tried.
 GIVE_UP_MS = 24 * 3600 * 1000
 #: The longest pause between two tries.
 MAX_PAUSE_MS = 3 * 3600 * 1000
-
-
-class Outbox:
-    """Tells the worker that there is something to send, once it is on disk."""
-
-    def __init__(self) -> None:
-        #: set when the worker should look
-        self.wake = threading.Event()
-        #: integrations that have, or may have, something to hear
-        self.integrations: set[str] = set()
-        self._written = False
-
-    def note(self, integration: str) -> None:
-        """Inside a transaction: something was written for this integration."""
-        self.integrations.add(integration)
-        self._written = True
-
-    def committed(self) -> None:
-        """After each commit."""
-        if self._written:
-            self._written = False
-            self.wake.set()
 
 
 class News(Struct, frozen=True, kw_only=True):

@@ -28,7 +28,7 @@ from app.model import (
 )
 from app.server.clock import rfc3339, rfc3339_or_none
 from app.server.events import MessageDeleted
-from app.server.services import agents
+from app.server.services import agents, search
 from app.server.services.bus import Bus, check_secret
 from app.server.services.directory import Directory, is_direct
 from app.server.services.integrations import check_reach
@@ -324,7 +324,7 @@ def _sent(request: SendMessage, row: NewMessage, context: _Context) -> SentMessa
 def list_history(bus: Bus, query: MessageQuery) -> MessageList:
     """A page of all messages, newest first."""
     if query.q is not None:
-        make_searchable(bus)
+        search.catch_up(bus)
     with bus.store.read() as connection:
         found = store.list_history(
             connection,
@@ -342,14 +342,6 @@ def list_history(bus: Bus, query: MessageQuery) -> MessageList:
 def page(found: list[InboxMessage], limit: int) -> MessageList:
     more = len(found) > limit or sum(len(message.body) for message in found) > store.PAGE_CHARS
     return MessageList(messages=found[:limit], next=found[:limit][-1].id if more else UNSET)
-
-
-def make_searchable(bus: Bus) -> None:
-    """Index what has not been indexed yet, in steps that let others write in between."""
-    with bus.store.read() as connection:
-        behind = sqlite.search_behind(connection)
-    while behind:
-        behind = bus.store.write(lambda connection: sqlite.index_next(connection, limit=1_000))
 
 
 def get(bus: Bus, message_id: int) -> Message:

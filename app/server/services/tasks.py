@@ -28,10 +28,9 @@ from app.model import (
     TaskStatus,
 )
 from app.server.events import Event, TaskClaimed, TaskCreated, TaskStatusChanged, TaskUpdated
-from app.server.services import callbacks
+from app.server.services import callbacks, search
 from app.server.services.bus import Bus, authorise
 from app.server.services.integrations import check_reach
-from app.server.services.messages import make_searchable
 from app.server.store import events as log
 from app.server.store import messages as message_store
 from app.server.store import sqlite
@@ -249,7 +248,7 @@ def list_tasks(bus: Bus, query: TaskQuery, *, reader: Integration | None = None)
     """A page of tasks, newest first; an integration sees those within its reach."""
     statuses = _statuses(query.status)
     if query.q is not None:
-        make_searchable(bus)
+        search.catch_up(bus)
     with bus.store.read() as connection:
         found = store.list_tasks(
             connection,
