@@ -99,7 +99,7 @@ class RequestsTransport:
         except exceptions.Timeout as exc:
             raise Failure("no answer in time", sent=True, timed_out=True) from exc
         except exceptions.RequestException as exc:
-            raise Failure(_reason(exc), sent=not _never_connected(exc)) from exc
+            raise Failure(_reason(exc), sent=not never_connected(exc)) from exc
 
     def close(self) -> None:
         with self._lock:
@@ -214,7 +214,8 @@ def _reason(exc: BaseException) -> str:
     return text or type(exc).__name__
 
 
-def _never_connected(exc: BaseException) -> bool:
+def never_connected(exc: BaseException) -> bool:
+    """Whether an error of requests means that nobody was reached, so that nothing can have been done."""
     from urllib3.exceptions import NewConnectionError
 
     wrapped = exc.args[0] if exc.args else None

@@ -30,6 +30,20 @@ class Integration:
     callback_url: str | None = field(default=None, repr=False)  # may hold a password
     callback_secret: str | None = field(default=None, repr=False)
 
+    @property
+    def secrets(self) -> list[str]:
+        """Everything about it that must not be logged or shown."""
+        from base64 import b64encode
+        from urllib.parse import unquote, urlsplit
+
+        found = [self.token, self.callback_secret or ""]
+        if self.callback_url is not None:
+            parts = urlsplit(self.callback_url)
+            user, password = unquote(parts.username or ""), unquote(parts.password or "")
+            basic = b64encode(f"{user}:{password}".encode("latin-1")).decode()
+            found += [password, parts.password or "", basic if password else "", parts.query]
+        return [secret for secret in found if secret]
+
     def may(self, scope: str) -> bool:
         """Whether it has this scope."""
         return includes(self.scopes, scope)
@@ -104,7 +118,9 @@ def read(path: Path) -> tuple[Integration, ...]:
     if open_to_others:
         raise ValueError(f"{path}: others on this machine can read or write it; mend it with: chmod 600 '{path}'")
     try:
-        return parse(text) if text.strip() else ()
+        if not text.strip():  # as while another program is writing it: that must not look like the end of them all
+            raise ValueError("is empty; for no integrations it must hold []")
+        return parse(text)
     except ValueError as exc:
         raise ValueError(f"{path}: {exc}") from None
 
@@ -158,8 +174,15 @@ def target(text: str) -> str:
 
 def callback_url(value: object) -> str:
     """Where callbacks go: any http or https address that the operator chose."""
+    from urllib.parse import unquote
+
     text = _text(value, most=2_048)
-    web_url(text)
+    parts = web_url(text)
+    try:
+        (parts.hostname or "").encode("idna")
+        unquote(parts.netloc).encode("latin-1")  # as Basic authentication sends user and password
+    except UnicodeError:
+        raise ValueError("must name a host that can exist, and a user and password of plain characters") from None
     return text
 
 

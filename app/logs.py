@@ -86,6 +86,7 @@ def setup_logging(level: str = "INFO", *, json: bool = False, stream: TextIO | N
     for old in [old for old in root.handlers if isinstance(old, _Handler)]:
         root.removeHandler(old)
     root.addHandler(handler)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings name whole addresses, keys in them included
 
 
 class LineFormatter(logging.Formatter):

@@ -477,9 +477,14 @@ class FakeClock(Clock):
 
     def __init__(self) -> None:
         self.ms = 1_770_000_000_000
+        self._wall_ahead_ms = 0
 
     def now_ms(self) -> int:
-        return self.ms
+        return self.ms + self._wall_ahead_ms
+
+    def set_wall(self, ahead_ms: int) -> None:
+        """Set the wall clock, and it alone, so far ahead of where it began."""
+        self._wall_ahead_ms = ahead_ms
 
     def monotonic_s(self) -> float:
         return self.ms / 1000

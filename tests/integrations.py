@@ -147,7 +147,11 @@ def receiving(reply: Callable[[Call], Reply] = lambda _call: OK, *, port: int = 
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            size = int(self.headers["Content-Length"])
+            body = self.rfile.read(size)
+            if len(body) < size:  # the relay was killed while it sent
+                self.close_connection = True
+                return
             call = Call(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
             receiver.calls.append(call)
             try:

@@ -339,3 +339,18 @@ def test_a_stop_ends_streams_within_three_seconds(make_relay: MakeRelay) -> None
 def test_a_comment_goes_out_every_15_seconds(relay: Relay) -> None:
     with relay.open(f"/events?for={make_agent(relay)}") as stream:
         assert stream.wait_for_comment(25) < 17
+
+
+@pytest.mark.parametrize("of_one", [False, True])
+def test_a_replay_goes_on_behind_what_was_deleted(own_relay: Relay, of_one: bool) -> None:
+    """A page in which something is left out is not the end of the log (#3)."""
+    make_agent(own_relay, id="bob")
+    batch = [{"from": "human", "to": "bob", "body": "x"}] * 300
+    sent = [message["id"] for message in answer(own_relay.post("/messages", batch), 201)["messages"]]
+    gone = [*sent[10:11], *sent[100:180]]
+    for message_id in gone:
+        assert own_relay.delete(f"/messages/{message_id}").status_code == 204
+    last = make_message(own_relay, to="bob")["id"]
+    with own_relay.open("/events?since=0" + ("&for=bob" if of_one else "")) as stream:
+        seen = [event.data["id"] for event in stream.until_message(last) if event.name == "message.new"]
+    assert seen == [message_id for message_id in [*sent, last] if message_id not in gone]

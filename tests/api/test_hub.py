@@ -13,6 +13,7 @@ import pytest
 
 from app.errors import Unavailable
 from app.server.hub import Hub
+from app.server.services import messages
 from app.server.services.live import LiveSource
 from app.server.store.events import LogEntry
 from app.server.streams import Mode
@@ -153,3 +154,23 @@ def test_a_commit_stands_when_handing_it_out_fails_and_it_is_handed_out_later(ho
         sent = home.send("human", "alice")
         assert read_ids(theirs, until=sent) == [sent]
     hub.stop(10)
+
+
+def test_a_live_stream_goes_on_behind_a_page_of_what_was_deleted(home: Home, hub: Hub) -> None:
+    """Were the hub behind by more than a page of deleted messages, it would never see another (#3)."""
+    home.register("alice")
+    ours, theirs = socket.socketpair()
+    busy, go_on = threading.Event(), threading.Event()
+    with theirs:
+        theirs.settimeout(10)
+        hub.open_sse(ours, head=b"", agent_id="alice", since=None)
+        wait_until(lambda: any(stream.mode is Mode.LIVE for stream in hub._streams), "the stream is live")
+        stop_in_select(hub, busy, go_on)
+        assert busy.wait(10)
+        sent = [home.send("human", "alice") for _ in range(200)]
+        for message_id in sent:
+            messages.delete(home.bus, message_id)
+        last = home.send("human", "alice")
+        go_on.set()
+        hub.ring()
+        assert read_ids(theirs, until=last)[-1] == last

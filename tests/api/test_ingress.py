@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from typing import Any
 
 import pytest
@@ -187,6 +188,26 @@ def test_a_bad_event_is_refused_by_field(bus: Relay, change: Json, field: str) -
     event = {k: v for k, v in (make_event() | change).items() if v is not None}
     refused = problem(bus.post("/integrations/events", event, headers=bearer()), 422, "invalid", field=field)
     assert "secret" not in refused["detail"]
+
+
+@pytest.mark.parametrize("depth", [65, 900, 966, 967, 970, 975, 976])
+def test_what_is_nested_too_deeply_is_refused_by_itself(bus: Relay, depth: int) -> None:
+    """Not when it is stored together with others' events, who would be refused with it (#3)."""
+    agent = make_agent(bus)
+    for call, body, field in (
+        ("/integrations/events", make_event(metadata="NESTED"), "metadata"),
+        ("/messages", {"from": agent, "to": agent, "body": "x", "meta": "NESTED"}, "meta"),
+        ("/agents", {"id": agent, "meta": "NESTED"}, "meta"),
+    ):
+        text = json.dumps(body).replace('"NESTED"', '{"a":' * depth + "1" + "}" * depth)
+        headers = {"Content-Type": "application/json"} | (bearer() if call == "/integrations/events" else {})
+        response = bus.post(call, data=text, headers=headers)
+        if response.status_code == 400:  # it cannot even be read
+            assert depth > 900
+            assert "nested too deeply" in problem(response, 400, "malformed")["detail"]
+        else:
+            problem(response, 422, "invalid", field=field)
+    assert make_task(bus, metadata=json.loads('{"a":' * 64 + "1" + "}" * 64))["metadata"]
 
 
 def test_all_missing_fields_are_named_at_once(bus: Relay) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import socket
@@ -193,6 +194,56 @@ def test_a_task_whose_callback_fails_holds_up_its_own_and_no_others(make_relay: 
         told(relay, receiver)
         assert [c.event for c in receiver.of_task(stuck)][-2:] == ["task.created", "task.claimed"]
         assert {c.event for c in receiver.of_task(stuck)[:-2]} <= {"task.created"}
+
+
+def test_a_receiver_that_hangs_up_on_some_tasks_gets_the_others(make_relay: MakeRelay) -> None:
+    poison: set[int] = set()
+
+    def reply(call: Call) -> Reply:
+        if call.task["title"] == "poison":
+            raise ConnectionError
+        return OK
+
+    with receiving(reply) as receiver:
+        relay = make_relay(**configured(make_integration(callbackUrl=receiver.url)))
+        poison.update(make_task(relay, title="poison")["id"] for _ in range(8))
+        good = {make_task(relay)["id"] for _ in range(8)}
+        wait_until(
+            lambda: {d["taskId"] for d in deliveries(relay, **DELIVERED)} == good, "the others are told", timeout_s=8
+        )
+        (attempt, *_) = deliveries(relay, task=min(poison))[0]["attempts"]
+        assert "hung up" in attempt["error"]
+
+
+def test_a_retry_does_not_wait_for_another_tasks_attempt(make_relay: MakeRelay) -> None:
+    def reply(call: Call) -> Reply:
+        if call.task["title"] == "hangs":
+            receiver.over.wait(20)
+        return (500, b"", {}) if len(receiver.of_task(call.task["id"])) == 1 else OK
+
+    with receiving(reply) as receiver:
+        relay = make_relay(**configured(make_integration(callbackUrl=receiver.url)))
+        make_task(relay, title="hangs")
+        receiver.wait_for(1)
+        other = make_task(relay)["id"]
+        wait_until(lambda: deliveries(relay, task=other, **DELIVERED), "it was tried again", timeout_s=6)
+
+
+def test_what_a_receiver_repeats_of_secrets_is_not_kept_and_no_cookie_comes_back(make_relay: MakeRelay) -> None:
+    def reply(call: Call) -> Reply:
+        return 500, json.dumps(call.headers).encode(), {"Set-Cookie": "a=b"}
+
+    with receiving(reply) as receiver:
+        url = receiver.url.replace("http://", "http://user:url-password@") + "?key=query-secret"
+        relay = make_relay(**configured(make_integration(callbackUrl=url)))
+        make_task(relay)
+        wait_until(lambda: len(deliveries(relay)[0]["attempts"]) >= 2, "it was tried twice")
+        shown = json.dumps(deliveries(relay))
+        basic = base64.b64encode(b"user:url-password").decode()
+        assert receiver.calls[0].headers["authorization"] == f"Basic {basic}"
+        assert basic not in shown
+        assert "query-secret" not in relay.log + shown
+        assert not any("cookie" in call.headers for call in receiver.calls)
 
 
 def test_a_slow_receiver_delays_no_other_integration(make_relay: MakeRelay) -> None:
@@ -410,6 +461,8 @@ def test_the_file_is_read_again_when_it_changes_and_a_broken_edit_keeps_the_old_
         json.dumps([make_integration("file", targets=["team:x"])]),
         json.dumps([make_integration("env", token="other")]),
         json.dumps([make_integration("file"), make_integration("file", token="b")]),
+        "",
+        json.dumps([make_integration("file", callbackUrl="http://a..b/")]),
     ]
     for text in broken:
         before = relay.log.count("integrations.broken")

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 
+from app.errors import MessageClosed
 from app.integrations import Integration
 from app.model import (
     DeliveryQuery,
@@ -21,7 +22,7 @@ from app.model import (
     TaskEventQuery,
     TaskStatus,
 )
-from app.server.services import callbacks, claims, ingress, tasks
+from app.server.services import agents, callbacks, claims, ingress, tasks
 from app.server.store import callbacks as outbox
 from app.server.store import events as log
 from app.server.store import tasks as task_store
@@ -118,11 +119,49 @@ class TaskContract:
         assert first.id == again.id == over.id < anew.id < other.id
         assert (first.severity, again.severity, over.severity) == ("info", "error", "error")
         assert (first.occurrence_count, again.occurrence_count) == (1, 2)
+        home.register("ann", tags=["crew"])
+        assert [message.id for message in home.inbox("ann", unread=True)] == [anew.id, other.id]
+        with pytest.raises(MessageClosed):
+            claims.claim(home.bus, first.id, agent_id="ann", secret=None)
         events = tasks.list_history(home.bus, first.id, TaskEventQuery()).events
         assert [event.event for event in events] == ["task.created", "task.updated", "task.status"]
         with home.store.read() as connection:
             numbers = [entry.seq for entry in log.tail(connection, after=0, upto=2**62, limit=99)]
             assert numbers == list(range(1, log.head(connection) + 1))
+
+    def test_a_closed_task_stays_closed_when_the_clock_is_set_back(self, home: Home) -> None:
+        clock = home.clock
+        assert isinstance(clock, FakeClock)
+        home.register("ann", tags=["crew"])
+        home.register("bob", tags=["crew"])
+        free, held = make(home), make(home)
+        claims.claim(home.bus, held.id, agent_id="ann", secret=None)
+        for task in (free, held):
+            clock.advance(60_000)
+            move(home, task.id, "cancelled")
+        clock.set_wall(-3_600_000)
+        for task in (free, held):
+            for claim in (claims.claim, claims.claim_task):
+                with pytest.raises(MessageClosed):
+                    claim(home.bus, task.id, agent_id="bob", secret=None)
+        agents.remove(home.bus, "ann", secret=None)
+        for task in (free, held):
+            assert tasks.get(home.bus, task.id).status == "cancelled"
+            assert tasks.list_history(home.bus, task.id, TaskEventQuery()).events[-1].status == "cancelled"
+
+    def test_what_is_told_keeps_its_pause_and_its_day_when_the_clock_is_set(self, home: Home) -> None:
+        clock = home.clock
+        assert isinstance(clock, FakeClock)
+        (old,) = [make(home).id + 1]
+        callbacks.record(home.bus, old, FAILED, delivered=False)
+        for jump_ms, pause_ms in ((8 * 3_600_000, 1_300), (-48 * 3_600_000, 2_500)):
+            clock.set_wall(jump_ms)
+            new = make(home).id + 1
+            assert due(home) == [new]
+            clock.advance(pause_ms)
+            assert due(home) == [new, old]
+            callbacks.record(home.bus, new, FINE, delivered=True)
+            assert callbacks.record(home.bus, old, FAILED, delivered=False) is DeliveryState.PENDING
 
     def test_a_task_that_fails_to_be_stored_leaves_nothing_behind(self, home: Home) -> None:
         agent = home.register("ann", tags=["crew"])
@@ -177,7 +216,7 @@ class TaskContract:
         (delivery,) = due(home)
         while states(home)[0] == "pending":
             with home.store.read() as connection:
-                next_at = outbox.next_due_at(connection, "ops")
+                next_at = outbox.next_due_at(connection, "ops", after_ms=0)
             assert next_at is not None
             clock.ms = max(clock.ms, next_at)
             assert due(home) == [delivery]
@@ -206,6 +245,39 @@ class TaskContract:
         assert due(home) == [delivery]
         assert callbacks.record(home.bus, delivery, FAILED, delivered=False) is DeliveryState.DEAD
         assert due(home) == [delivery + 1 + 3]
+
+    def test_news_that_wait_are_redelivered_by_their_turn(self, home: Home) -> None:
+        task = make(home)
+        (first,) = due(home)
+        callbacks.record(home.bus, first, FAILED, delivered=False)
+        move(home, task.id, "cancelled")
+        assert due(home) == []
+        waiting = callbacks.list_callbacks(home.bus, DeliveryQuery()).callbacks[0]
+        assert callbacks.redeliver(home.bus, waiting.id).next_attempt_at is None
+        assert due(home) == [first]
+
+    def test_what_was_delivered_once_stays_delivered(self, home: Home) -> None:
+        make(home)
+        (delivery,) = due(home)
+        callbacks.record(home.bus, delivery, FINE, delivered=True)
+        callbacks.redeliver(home.bus, delivery)
+        assert callbacks.record(home.bus, delivery, FAILED, delivered=False) is DeliveryState.DELIVERED
+        assert [a.status for a in callbacks.list_callbacks(home.bus, DeliveryQuery()).callbacks[0].attempts] == [
+            204,
+            500,
+        ]
+
+    def test_what_nobody_could_be_told_for_a_day_is_dead_without_another_try(self, home: Home) -> None:
+        clock = home.clock
+        assert isinstance(clock, FakeClock)
+        for _ in range(7):
+            make(home)
+        clock.advance(callbacks.GIVE_UP_MS + 1)
+        late = make(home).id + 1
+        callbacks.give_up_overdue(home.bus, "ops", limit=5)
+        assert states(home).count("dead") == 5
+        callbacks.give_up_overdue(home.bus, "ops", limit=5)
+        assert due(home) == [late]
 
     # -- retention ---------------------------------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ from app.model import (
 from app.server.events import AgentRegistered, AgentRemoved, AgentStatus, MessageNew
 from app.server.services import claims
 from app.server.services.bus import Bus, authorise, check_secret, sha256, unique
+from app.server.services.checks import check_depth
 from app.server.store import agents as store
 from app.server.store import events as log
 from app.server.store import inbox, sqlite
@@ -285,6 +286,8 @@ def _changes(request: RegisterAgent | Heartbeat | PatchAgent) -> dict[str, objec
 
 
 def _check_meta(meta: Mapping[str, object] | UnsetType) -> None:
+    if meta is not UNSET:
+        check_depth(meta, field="meta")
     if meta is not UNSET and len(sqlite.as_json(meta)) > MAX_META_BYTES:
         raise Invalid.field("meta", "must be at most 16 KiB of JSON: keep large things elsewhere and link to them")
 

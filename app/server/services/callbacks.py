@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import secrets
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ from app.server.services.bus import Bus
 from app.server.store import callbacks as store
 from app.server.store import events as log
 from app.server.store.callbacks import AttemptRow, DeliveryRow
+
+logger = logging.getLogger(__name__)
 
 #: How long a delivery is tried.
 GIVE_UP_MS = 24 * 3600 * 1000
@@ -46,6 +49,7 @@ def enqueue(bus: Bus, connection: Connection, news: Sequence[News], *, now_ms: i
     ]
     if not wanted:
         return
+    follow_clock(bus, connection)
     waiting = store.tasks_with_pending(connection, {each.task_id for each in wanted})
     rows: list[DeliveryRow] = []
     for each in wanted:
@@ -69,6 +73,31 @@ def enqueue(bus: Bus, connection: Connection, news: Sequence[News], *, now_ms: i
     store.put(connection, rows)
 
 
+def follow_clock(bus: Bus, connection: Connection) -> None:
+    """Inside a transaction, before times are written: when the wall clock was set, or the machine was asleep, what is
+    pending keeps its pause and its day."""
+    jump_ms = bus.outbox.clock_jump_ms(bus.clock)
+    if jump_ms:
+        store.shift_pending(connection, by_ms=jump_ms)
+        logger.info("the clock was set", extra={"action": "callback.clock", "by_ms": jump_ms})
+
+
+def give_up_overdue(bus: Bus, integration: str, *, limit: int) -> None:
+    """Whatever nobody could be told for a day is dead, also where its turn to be tried has not come again."""
+
+    def operation(connection: Connection) -> None:
+        now = bus.clock.now_ms()
+        overdue = store.list_overdue(connection, integration, now_ms=now, limit=limit)
+        for delivery_id, task_id in overdue:
+            store.update_delivery(connection, delivery_id, state=DeliveryState.DEAD.value, next_at=None)
+            store.let_next_go(connection, task_id, now_ms=now)
+        if overdue:
+            told = [CallbackAttempt(data=store.get(connection, delivery_id)) for delivery_id, _ in overdue]
+            log.append(connection, told, now_ms=now)
+
+    bus.store.write(operation)
+
+
 def record(bus: Bus, delivery_id: int, attempt: AttemptRow, *, delivered: bool, final: bool = False) -> DeliveryState:
     """Write down what came of an attempt: it is delivered, tried again later, or given up after a day.
 
@@ -78,12 +107,14 @@ def record(bus: Bus, delivery_id: int, attempt: AttemptRow, *, delivered: bool, 
 
     def operation(connection: Connection) -> DeliveryState:
         now = bus.clock.now_ms()
+        follow_clock(bus, connection)
         row = store.get_to_change(connection, delivery_id)
         store.insert_attempt(connection, delivery_id, attempt)
         if delivered:
             state, next_at = DeliveryState.DELIVERED, None
         elif final or now >= row.give_up_at:
-            state, next_at = DeliveryState.DEAD, None
+            # What was delivered once stays so, whatever came of trying it again.
+            state, next_at = DeliveryState.DEAD if row.delivered_at is None else DeliveryState.DELIVERED, None
         else:
             # The last try falls on the end of the day.
             state, next_at = DeliveryState.PENDING, min(now + pause_ms(row.tries + 1), row.give_up_at)
@@ -112,7 +143,13 @@ def redeliver(bus: Bus, delivery_id: int) -> Delivery:
 
     def operation(connection: Connection) -> Delivery:
         now = bus.clock.now_ms()
+        follow_clock(bus, connection)
         row = store.get_to_change(connection, delivery_id)
+        if row.state == DeliveryState.PENDING.value and row.next_at is None:
+            # An earlier one of its task goes first, and that now.
+            store.let_next_go(connection, row.task_id, now_ms=now, waiting_only=False)
+            bus.outbox.note(row.integration)
+            return store.get(connection, delivery_id)
         give_up_at = row.give_up_at if row.state == DeliveryState.PENDING.value else now
         store.update_delivery(
             connection, delivery_id, state=DeliveryState.PENDING.value, next_at=now, give_up_at=give_up_at

@@ -9,7 +9,6 @@ from sqlalchemy import Connection
 from app.errors import (
     AgentNotFound,
     ClaimConflict,
-    MessageClosed,
     MessageExpired,
     NotARecipient,
     NotClaimable,
@@ -74,7 +73,7 @@ def _explain(connection: Connection, message: Message, *, agent_id: str) -> Mess
     if message.task_id is not None:
         task = task_store.find(connection, message.task_id)
         if task is not None and not task.is_active:
-            raise _closed(task.id, task.status)
+            raise tasks.closed(task)
     if message.claimed_by == agent_id:
         return message
     if not message.claimable:
@@ -91,10 +90,11 @@ def claim_task(bus: Bus, task_id: int, *, agent_id: str, secret: str | None) -> 
 
     :raises MessageClosed: the task is closed.
     """
-    task = tasks.get(bus, task_id)
-    if task.closed_at is not None:
-        raise _closed(task_id, task.status)  # its message may be gone by now
-    claim(bus, task.message_id, agent_id=agent_id, secret=secret)
+    with bus.store.read() as connection:
+        task = task_store.get(connection, task_id)
+    if not task.is_active:
+        raise tasks.closed(task)  # its message may be gone by now
+    claim(bus, task_id, agent_id=agent_id, secret=secret)
     return tasks.get(bus, task_id)
 
 
@@ -108,10 +108,6 @@ def release_task(bus: Bus, task_id: int, *, agent_id: str, secret: str | None) -
         tasks.check_release(connection, task_id)
     release(bus, task_id, agent_id=agent_id, secret=secret)
     return tasks.get(bus, task_id)
-
-
-def _closed(task_id: int, status: str) -> MessageClosed:
-    return MessageClosed(f"Task {task_id} is {status}: its message is closed.")
 
 
 def release(bus: Bus, message_id: int, *, agent_id: str, secret: str | None) -> Message:
@@ -148,6 +144,9 @@ def release_all(bus: Bus, connection: Connection, agent_id: str, *, why: str) ->
     now = bus.clock.now_ms()
     held = store.list_held_ids(connection, agent_id, now_ms=now)
     for message_id in held:
+        task = task_store.find(connection, message_id)  # a task has its message's id
+        if task is not None and not task.is_active:
+            continue
         released = store.try_release(connection, message_id, agent_id=agent_id)
         if released is None:
             continue

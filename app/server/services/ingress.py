@@ -17,6 +17,7 @@ from app.model import SYSTEM, EventStatus, IngestAnswer, IntegrationEvent, Kind,
 from app.server.events import Event, MessageNew, TaskCreated, TaskStatusChanged, TaskUpdated
 from app.server.services import tasks
 from app.server.services.bus import Bus
+from app.server.services.checks import check_depth
 from app.server.services.integrations import check_reach
 from app.server.services.messages import check_target
 from app.server.services.tasks import Change
@@ -65,6 +66,7 @@ def prepare(bus: Bus, integration: Integration, event: IntegrationEvent) -> Subm
     :raises Invalid: a field is missing or wrong.
     :raises OutOfScope: the target or the channel is not open to the integration.
     """
+    check_depth(event.metadata, field="metadata")
     _check_fields(event)
     if event.status is EventStatus.RESOLVED:
         target, channel = event.target or "", event.channel or ""
@@ -143,7 +145,7 @@ def _ingest_group(connection: Connection, submissions: list[Submission]) -> Sequ
                 which.append(None)
                 continue
             del active[key]
-            change = _resolve(connection, submission, row)
+            change = _resolve(submission, row)
         elif row is None:
             row = _new_task(submission, task_id=next(numbers))
             messages.append(_message(row))
@@ -273,8 +275,8 @@ def _recur(submission: Submission, row: TaskRow) -> Change:
     return _change(TaskUpdated, submission, row, was_open=row.claimed_by is None)
 
 
-def _resolve(connection: Connection, submission: Submission, row: TaskRow) -> Change:
-    tasks.close(connection, row, TaskStatus.DONE, now_ms=submission.now_ms)
+def _resolve(submission: Submission, row: TaskRow) -> Change:
+    tasks.close(row, TaskStatus.DONE, now_ms=submission.now_ms)
     return _change(TaskStatusChanged, submission, row, was_open=row.claimed_by is None)
 
 

@@ -99,9 +99,8 @@ class Integrations:
         except ValueError as exc:
             raise ValueError(f"{self._path}: together with AGENT_RELAY_INTEGRATIONS: {exc}") from None
         for entry in everyone:
-            redact(entry.token)
-            if entry.callback_secret is not None:
-                redact(entry.callback_secret)
+            for secret in entry.secrets:
+                redact(secret)
         self._by_name = {entry.name: entry for entry in everyone}
         self._by_token = {hashlib.sha256(entry.token.encode()).digest(): entry for entry in everyone}
 

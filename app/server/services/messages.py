@@ -30,6 +30,7 @@ from app.server.clock import rfc3339, rfc3339_or_none
 from app.server.events import MessageDeleted
 from app.server.services import agents, search
 from app.server.services.bus import Bus, check_secret
+from app.server.services.checks import check_depth
 from app.server.services.directory import Directory, is_direct
 from app.server.services.integrations import check_reach
 from app.server.store import events as log
@@ -127,6 +128,8 @@ def _check(request: SendMessage, *, prefix: str) -> None:
     if request.from_ == BROADCAST:
         raise Invalid.field(f"{prefix}from", "must be a registered agent or human, not broadcast")
     check_target(request.to, field=f"{prefix}to")
+    if request.meta:
+        check_depth(request.meta, field=f"{prefix}meta")
 
 
 def check_target(target: str, *, field: str) -> None:

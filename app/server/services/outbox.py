@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import threading
 
+from app.server.clock import Clock
+
+#: The wall clock may drift from the monotonic one by so much before it counts as set.
+CLOCK_SLACK_MS = 5_000
+
 
 class Outbox:
     """Tells the worker that there is something to send, once it is on disk."""
@@ -14,6 +19,21 @@ class Outbox:
         #: integrations that have, or may have, something to hear
         self.integrations: set[str] = set()
         self._written = False
+        self._clock_offset_ms: int | None = None
+
+    def clock_jump_ms(self, clock: Clock) -> int:
+        """By how much the wall clock has been set since this was last asked; 0 where it was not. Inside transactions,
+        of which there is one at a time."""
+        offset_ms = clock.now_ms() - int(clock.monotonic_s() * 1000)
+        jump_ms = 0 if self._clock_offset_ms is None else offset_ms - self._clock_offset_ms
+        if self._clock_offset_ms is None or abs(jump_ms) > CLOCK_SLACK_MS:
+            self._clock_offset_ms = offset_ms
+        return jump_ms if abs(jump_ms) > CLOCK_SLACK_MS else 0
+
+    def clock_jumped(self, clock: Clock) -> bool:
+        """Whether :meth:`clock_jump_ms` has something to say, or has never been asked."""
+        offset_ms = clock.now_ms() - int(clock.monotonic_s() * 1000)
+        return self._clock_offset_ms is None or abs(offset_ms - self._clock_offset_ms) > CLOCK_SLACK_MS
 
     def note(self, integration: str) -> None:
         """Inside a transaction: something was written for this integration."""

@@ -15,8 +15,8 @@ import msgspec
 from msgspec import UNSET, Struct
 from sqlalchemy import Connection
 
-from app.errors import Invalid, NotClaimant, StatusConflict
-from app.integrations import ALL, Integration
+from app.errors import Invalid, MessageClosed, NotClaimant, OutOfScope, StatusConflict
+from app.integrations import ALL, Integration, includes
 from app.model import (
     HUMAN,
     SetTaskStatus,
@@ -30,7 +30,7 @@ from app.model import (
 from app.server.events import Event, TaskClaimed, TaskCreated, TaskStatusChanged, TaskUpdated
 from app.server.services import callbacks, search
 from app.server.services.bus import Bus, authorise
-from app.server.services.integrations import check_reach
+from app.server.services.checks import check_depth
 from app.server.store import events as log
 from app.server.store import messages as message_store
 from app.server.store import sqlite
@@ -103,6 +103,8 @@ def record(
                 created_at=now_ms,
             )
         )
+        if change.event is TaskStatusChanged and change.row.closed_at is not None:
+            message_store.close(connection, task.id, now_ms=now_ms)
     store.put(connection, list(rows.values()))
     store.insert_history(connection, history)
     log.insert(connection, zip(numbers, map(_event, changes), strict=True), now_ms=now_ms)
@@ -127,10 +129,20 @@ def _event(change: Change) -> Event:
 
 
 def note_claim(bus: Bus, connection: Connection, task_id: int, *, agent_id: str, now_ms: int) -> None:
-    """Inside the transaction that claims a task's message: the task is claimed."""
+    """Inside the transaction that claims a task's message: the task is claimed.
+
+    :raises MessageClosed: it is closed, and only a clock that was set back makes its message look open.
+    """
     row = store.get(connection, task_id, to_change=True)
+    if not row.is_active:
+        raise closed(row)
     row.status, row.claimed_by, row.updated_at = TaskStatus.CLAIMED.value, agent_id, now_ms
     record(bus, connection, [Change(event=TaskClaimed, row=row, actor=agent_id, was_open=True)], now_ms=now_ms)
+
+
+def closed(row: TaskRow) -> MessageClosed:
+    """Why the message of a closed task cannot be claimed."""
+    return MessageClosed(f"Task {row.id} is {row.status}: its message is closed.")
 
 
 def check_release(connection: Connection, task_id: int) -> None:
@@ -156,10 +168,9 @@ def note_release(
 # -- moves -------------------------------------------------------------------------------------------------------------
 
 
-def close(connection: Connection, row: TaskRow, status: TaskStatus, *, now_ms: int) -> None:
-    """Inside a transaction: close a task, and its message with it. What is changed is still to be recorded."""
+def close(row: TaskRow, status: TaskStatus, *, now_ms: int) -> None:
+    """Close a task; recording that closes its message too."""
     row.status, row.closed_at, row.updated_at = status.value, now_ms, now_ms
-    message_store.close(connection, row.id, now_ms=now_ms)
 
 
 def set_status(bus: Bus, task_id: int, request: SetTaskStatus, *, agent_secret: str | None) -> Task:
@@ -168,6 +179,7 @@ def set_status(bus: Bus, task_id: int, request: SetTaskStatus, *, agent_secret: 
     :raises NotClaimant: the agent does not hold it.
     :raises StatusConflict: it cannot move there.
     """
+    check_depth(request.result, field="result")
     result = None if request.result is UNSET else sqlite.as_json(request.result)
     if result is not None and len(result.encode()) > MAX_RESULT_BYTES:
         raise Invalid.field("result", "must be at most 64 KiB of JSON: keep large things elsewhere and link to them")
@@ -191,7 +203,7 @@ def set_status(bus: Bus, task_id: int, request: SetTaskStatus, *, agent_secret: 
             row.progress = request.progress
         moved = request.status is not here
         if moved and request.status in _CLOSED:
-            close(connection, row, request.status, now_ms=now)
+            close(row, request.status, now_ms=now)
         row.status = request.status.value
         if row == before and request.note is None:
             return store.task_from_row(row)  # said again, as after an answer that was lost: nothing happened
@@ -239,8 +251,12 @@ def get(bus: Bus, task_id: int, *, reader: Integration | None = None) -> Task:
     """
     with bus.store.read() as connection:
         row = store.get(connection, task_id)
-    if reader is not None:
-        check_reach(reader, target=row.target, channel=row.channel)
+    if reader is not None and not (includes(reader.targets, row.target) and includes(reader.channels, row.channel)):
+        raise OutOfScope(
+            f"Task {task_id} is not within the reach of {reader.name}: targets {', '.join(reader.targets)}; "
+            f"channels {', '.join(reader.channels)}.",
+            allowed=[*reader.targets],
+        )
     return store.task_from_row(row)
 
 
@@ -250,9 +266,9 @@ def list_tasks(bus: Bus, query: TaskQuery, *, reader: Integration | None = None)
     if query.q is not None:
         search.catch_up(bus)
     with bus.store.read() as connection:
-        found = store.list_tasks(
+        page, more = store.list_tasks(
             connection,
-            limit=query.limit + 1,
+            limit=query.limit,
             before=query.before,
             statuses=statuses,
             source=query.source,
@@ -263,10 +279,7 @@ def list_tasks(bus: Bus, query: TaskQuery, *, reader: Integration | None = None)
             within_targets=None if reader is None or reader.targets == ALL else reader.targets,
             within_channels=None if reader is None or reader.channels == ALL else reader.channels,
         )
-    page = found[: query.limit]
-    return TaskList(
-        tasks=[store.task_from_row(row) for row in page], next=page[-1].id if len(found) > query.limit else UNSET
-    )
+    return TaskList(tasks=[store.task_from_row(row) for row in page], next=page[-1].id if more else UNSET)
 
 
 def _statuses(given: str | None) -> list[TaskStatus]:
@@ -282,6 +295,5 @@ def list_history(bus: Bus, task_id: int, query: TaskEventQuery, *, reader: Integ
     """A page of a task's history, oldest first."""
     get(bus, task_id, reader=reader)
     with bus.store.read() as connection:
-        found = store.list_history(connection, task_id, since=query.since, limit=query.limit + 1)
-    page = found[: query.limit]
-    return TaskEventList(events=page, next=page[-1].id if len(found) > query.limit else UNSET)
+        page, more = store.list_history(connection, task_id, since=query.since, limit=query.limit)
+    return TaskEventList(events=page, next=page[-1].id if more else UNSET)

@@ -75,7 +75,19 @@ _DUE = (
     .order_by(deliveries.c.next_at, deliveries.c.id)
     .limit(bindparam("limit"))
 )  # fmt: skip
-_NEXT = select(func.min(deliveries.c.next_at)).where(_pending, deliveries.c.integration == bindparam("integration"))
+_NEXT = select(func.min(deliveries.c.next_at)).where(
+    _pending, deliveries.c.integration == bindparam("integration"), deliveries.c.next_at > bindparam("now")
+)
+_OVERDUE = (
+    select(deliveries.c.id, deliveries.c.task_id)
+    .where(
+        _pending,
+        deliveries.c.integration == bindparam("integration"),
+        deliveries.c.next_at.is_not(None),
+        deliveries.c.give_up_at < bindparam("now"),
+    )
+    .limit(bindparam("limit"))
+)
 _INTEGRATIONS = select(deliveries.c.integration).where(_pending).distinct()
 _OPEN_NEXT = (
     update(deliveries)
@@ -84,7 +96,6 @@ _OPEN_NEXT = (
         == select(func.min(deliveries.c.id))
         .where(_pending, deliveries.c.task_id == bindparam("task"))
         .scalar_subquery(),
-        deliveries.c.next_at.is_(None),
     )
     .values(next_at=bindparam("now"))
 )
@@ -134,10 +145,16 @@ def list_due(connection: Connection, integration: str, *, now_ms: int, limit: in
     return [Due(**row._mapping) for row in rows]
 
 
-def next_due_at(connection: Connection, integration: str) -> int | None:
-    """When the next delivery to an integration is due; None where none is to come."""
-    found: int | None = connection.execute(_NEXT, {"integration": integration}).scalar_one()
+def next_due_at(connection: Connection, integration: str, *, after_ms: int) -> int | None:
+    """When the next delivery to an integration will be due; None where none will be by itself."""
+    found: int | None = connection.execute(_NEXT, {"integration": integration, "now": after_ms}).scalar_one()
     return found
+
+
+def list_overdue(connection: Connection, integration: str, *, now_ms: int, limit: int) -> list[tuple[int, int]]:
+    """Deliveries whose day is over, and their tasks."""
+    rows = connection.execute(_OVERDUE, {"integration": integration, "now": now_ms, "limit": limit})
+    return [(row.id, row.task_id) for row in rows]
 
 
 def get_to_change(connection: Connection, delivery_id: int) -> DeliveryRow:
@@ -161,9 +178,13 @@ def update_delivery(connection: Connection, delivery_id: int, **values: object) 
     connection.execute(_UPDATE.values(**values), {"delivery": delivery_id})
 
 
-def let_next_go(connection: Connection, task_id: int, *, now_ms: int) -> None:
-    """The first of a task's pending deliveries is due, unless it already has its time."""
-    connection.execute(_OPEN_NEXT, {"task": task_id, "now": now_ms})
+def let_next_go(connection: Connection, task_id: int, *, now_ms: int, waiting_only: bool = True) -> None:
+    """The first of a task's pending deliveries is due now.
+
+    :param waiting_only: unless it already has its time.
+    """
+    statement = _OPEN_NEXT.where(deliveries.c.next_at.is_(None)) if waiting_only else _OPEN_NEXT
+    connection.execute(statement, {"task": task_id, "now": now_ms})
 
 
 def shift_pending(connection: Connection, *, by_ms: int) -> None:

@@ -26,6 +26,13 @@ _ALLOCATE = (
 )
 _COUNTER = select(counters.c.value).where(counters.c.name == bindparam("counter"))
 
+#: What there still is something to say of. Left out by the database itself: whoever reads a page that is not full takes
+#: it for the end of the log.
+_SHOWN = (
+    "(events.message_id IS NULL OR events.type IN ('message.read', 'message.deleted') "
+    "OR (CASE WHEN substr(events.type, 1, 5) = 'task.' "
+    "THEN EXISTS (SELECT 1 FROM task_events WHERE task_events.seq = events.seq) ELSE messages.id IS NOT NULL END))"
+)
 _TAIL = (
     select(
         events.c.seq, events.c.type, events.c.message_id, events.c.agent_id, events.c.topic, events.c.sender,
@@ -33,7 +40,7 @@ _TAIL = (
         *MESSAGE_COLUMNS,
     )
     .select_from(events.outerjoin(messages, messages.c.id == events.c.message_id))
-    .where(events.c.seq > bindparam("after"), events.c.seq <= bindparam("upto"))
+    .where(events.c.seq > bindparam("after"), events.c.seq <= bindparam("upto"), text(_SHOWN))
     .order_by(events.c.seq)
     .limit(bindparam("limit"))
 )  # fmt: skip
@@ -132,7 +139,7 @@ def tail(connection: Connection, *, after: int, upto: int, limit: int, agent_id:
     """
     rows: Iterable[Any]
     if agent_id is None:
-        rows = sqlite.tail(connection, columns=_TAIL_COLUMNS, after=after, upto=upto, limit=limit)
+        rows = sqlite.tail(connection, columns=_TAIL_COLUMNS, where=_SHOWN, after=after, upto=upto, limit=limit)
     else:
         params = {"after": after, "upto": upto, "limit": limit, "agent": agent_id}
         rows = connection.execute(_TAIL_FOR, params)
@@ -144,11 +151,7 @@ def tail(connection: Connection, *, after: int, upto: int, limit: int, agent_id:
         if message_id is None or kind in _COMPLETE:
             payload = (data or "{}").encode()
         elif kind.startswith("task."):
-            if seq not in moments:
-                continue
             payload = moments[seq].encode()
-        elif row[7] is None:
-            continue
         else:
             payload = _encode(_as_it_was(message_from_row(row[7:]), data))
         entries.append(LogEntry(seq, kind, about, topic, sender, message_id, payload))

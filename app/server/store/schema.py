@@ -227,7 +227,8 @@ deliveries = Table(
 )
 _pending = text("state = 'pending'")
 Index("ix_deliveries_due", deliveries.c.integration, deliveries.c.next_at, sqlite_where=_pending)
-Index("ix_deliveries_open", deliveries.c.task_id, deliveries.c.id, sqlite_where=_pending)
+# The state is always the same in it, and only there to be named: else SQLite takes ix_deliveries_task, which knows all.
+Index("ix_deliveries_open", deliveries.c.task_id, deliveries.c.state, deliveries.c.id, sqlite_where=_pending)
 Index("ix_deliveries_state", deliveries.c.state, deliveries.c.id)
 
 #: What came of each try to deliver a callback.

@@ -173,11 +173,11 @@ def active_tasks(connection: Connection, keys: list[tuple[str, str]], *, columns
     return _run(connection, sql, (as_json(keys),)).fetchall()
 
 
-def tail(connection: Connection, *, columns: str, after: int, upto: int, limit: int) -> list[Any]:
+def tail(connection: Connection, *, columns: str, where: str, after: int, upto: int, limit: int) -> list[Any]:
     """The log from ``after`` to ``upto`` with its messages, as the hub reads it after each commit."""
     sql = (
         f"SELECT {columns} FROM events LEFT JOIN messages ON messages.id = events.message_id "
-        "WHERE events.seq > ? AND events.seq <= ? ORDER BY events.seq LIMIT ?"
+        f"WHERE events.seq > ? AND events.seq <= ? AND {where} ORDER BY events.seq LIMIT ?"
     )
     return _run(connection, sql, (after, upto, limit)).fetchall()
 

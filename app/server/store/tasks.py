@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -15,6 +15,10 @@ from app.model import ACTIVE, Severity, Task, TaskEvent, TaskStatus
 from app.server.clock import rfc3339, rfc3339_or_none
 from app.server.store import sqlite
 from app.server.store.schema import task_events, tasks
+
+R = TypeVar("R")
+#: Text in one page of tasks, or of a history.
+PAGE_CHARS = 8 << 20
 
 
 class TaskRow(Struct, kw_only=True, array_like=True):
@@ -158,9 +162,9 @@ def list_tasks(
     words: str | None,
     within_targets: Sequence[str] | None,
     within_channels: Sequence[str] | None,
-) -> list[TaskRow]:
-    """Tasks, newest first, that match everything given."""
-    statement: Select[Any] = _ROW.order_by(tasks.c.id.desc()).limit(limit)
+) -> tuple[list[TaskRow], bool]:
+    """A page of tasks, newest first, that match everything given; and whether there are more."""
+    statement: Select[Any] = _ROW.order_by(tasks.c.id.desc()).limit(limit + 1)
     if before is not None:
         statement = statement.where(tasks.c.id < before)
     if statuses:
@@ -182,10 +186,23 @@ def list_tasks(
     if words is not None:
         expression = sqlite.search_expression(words)
         if not expression:
-            return []
+            return [], False
         statement = statement.where(tasks.c.id.in_(sqlite.SEARCH_IDS))  # a task's id is its message's
         params["search_query"] = expression
-    return [_row(tuple(row)) for row in connection.execute(statement, params)]
+    rows = map(_row, map(tuple, connection.execute(statement, params)))
+    return _page(rows, limit=limit, text=lambda row: row.body or "")
+
+
+def _page(rows: Iterable[R], *, limit: int, text: Callable[[R], str]) -> tuple[list[R], bool]:
+    """As many as a page may hold, a few large ones or many small ones; and whether there are more."""
+    page: list[R] = []
+    size = 0
+    for row in rows:
+        if len(page) == limit or size > PAGE_CHARS:
+            return page, True
+        page.append(row)
+        size += len(text(row))
+    return page, False
 
 
 class _Then(Struct, rename="camel"):
@@ -202,10 +219,12 @@ class _Then(Struct, rename="camel"):
 _then = msgspec.json.Decoder(_Then).decode
 
 
-def list_history(connection: Connection, task_id: int, *, since: int, limit: int) -> list[TaskEvent]:
-    """A task's history, oldest first."""
+def list_history(connection: Connection, task_id: int, *, since: int, limit: int) -> tuple[list[TaskEvent], bool]:
+    """A page of a task's history, oldest first; and whether there is more."""
     found: list[TaskEvent] = []
-    for row in connection.execute(_HISTORY, {"task": task_id, "since": since, "limit": limit}):
+    rows = connection.execute(_HISTORY, {"task": task_id, "since": since, "limit": limit + 1})
+    page, more = _page(rows, limit=limit, text=lambda row: row.task + (row.occurrence or ""))
+    for row in page:
         then = _then(row.task)
         found.append(
             TaskEvent(
@@ -223,7 +242,7 @@ def list_history(connection: Connection, task_id: int, *, since: int, limit: int
                 occurrence_count=then.occurrence_count,
             )
         )
-    return found
+    return found, more
 
 
 def snapshots(connection: Connection, seqs: Sequence[int]) -> dict[int, str]:

@@ -16,8 +16,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from app import __version__
+from app.client_transport import never_connected
 from app.errors import DeliveryNotFound, RelayError
 from app.integrations import Integration
+from app.logs import scrub
 from app.model import DeliveryState
 from app.server.services import callbacks
 from app.server.services.bus import Bus
@@ -37,8 +39,8 @@ KEPT_RESPONSE_BYTES = 2_048
 #: A receiver that cannot be reached is asked by one delivery at a time, after a pause of half a second that doubles up
 #: to this; all that is due for it waits meanwhile, or thousands of them would keep knocking at a dead host.
 MAX_LANE_PAUSE_S = 30.0
-#: The wall clock may drift from the monotonic one by so much before it counts as set.
-CLOCK_SLACK_MS = 5_000
+#: Deliveries given up at once because their day is over.
+GIVE_UP_STEP = 50
 #: How long the worker sleeps when nothing is to come, unless it is woken.
 IDLE_S = 60.0
 
@@ -67,7 +69,6 @@ class Courier:
         self._bus = bus
         self._lock = threading.Lock()
         self._lanes: dict[str, _Lane] = {}
-        self._offset_ms = self._clock_offset_ms()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="callbacks", daemon=True)
 
@@ -98,23 +99,13 @@ class Courier:
     def _round(self) -> float:
         """Send off what is due; how many seconds until more is."""
         self._bus.integrations.refresh()
-        self._follow_clock()
+        if self._bus.outbox.clock_jumped(self._bus.clock):
+            self._bus.store.write(lambda connection: callbacks.follow_clock(self._bus, connection))
         pause_s = IDLE_S
         for name in tuple(self._bus.outbox.integrations):
             lane = self._lanes.setdefault(name, _Lane(name))
             pause_s = min(pause_s, self._serve(lane))
         return pause_s
-
-    def _clock_offset_ms(self) -> int:
-        return self._bus.clock.now_ms() - int(self._bus.clock.monotonic_s() * 1000)
-
-    def _follow_clock(self) -> None:
-        """When the wall clock is set, or the machine was asleep, a delivery's pause and its day stay as long."""
-        jump_ms = self._clock_offset_ms() - self._offset_ms
-        if abs(jump_ms) > CLOCK_SLACK_MS:
-            self._bus.store.write(lambda connection: store.shift_pending(connection, by_ms=jump_ms))
-            self._offset_ms += jump_ms
-            logger.info("the clock was set", extra={"action": "callback.clock", "by_ms": jump_ms})
 
     def _serve(self, lane: _Lane) -> float:
         with self._lock:
@@ -124,18 +115,24 @@ class Courier:
             return rests_s
         if free <= 0:
             return IDLE_S  # whoever comes back wakes the courier
+        if lane.unreached:
+            callbacks.give_up_overdue(self._bus, lane.name, limit=GIVE_UP_STEP)
         now = self._bus.clock.now_ms()
         with self._bus.store.read() as connection:
             due = store.list_due(connection, lane.name, now_ms=now, limit=free + len(under_way))
-            next_at = store.next_due_at(connection, lane.name)
+            next_at = store.next_due_at(connection, lane.name, after_ms=now)
         fresh = [each for each in due if each.id not in under_way][:free]
         for each in fresh:
             with self._lock:
                 lane.under_way.add(each.id)
-            threading.Thread(target=self._carry, args=(lane, each), name=f"callback-{each.id}", daemon=True).start()
+            try:
+                threading.Thread(target=self._carry, args=(lane, each), name=f"callback-{each.id}", daemon=True).start()
+            except RuntimeError:  # no more threads for now
+                self._come_back(lane, each, reached=False)
+                raise
         if len(fresh) == free or next_at is None:
-            return IDLE_S
-        return max(0.05, (next_at - now) / 1000) if next_at > now else IDLE_S
+            return IDLE_S  # whoever comes back wakes the courier
+        return max(0.05, (next_at - now) / 1000)
 
     def _carry(self, lane: _Lane, due: Due) -> None:
         """One attempt, on a thread of its own."""
@@ -156,13 +153,16 @@ class Courier:
             if not isinstance(exc, RelayError):
                 logger.exception("a callback failed", extra={"action": "callback.error", "delivery_id": due.id})
         finally:
-            with self._lock:
-                lane.under_way.discard(due.id)
-                lane.unreached = 0 if reached else lane.unreached + 1
-                if lane.unreached:
-                    rest_s = min(0.5 * 2 ** min(lane.unreached - 1, 10), MAX_LANE_PAUSE_S)
-                    lane.rests_until_s = time.monotonic() + rest_s
+            self._come_back(lane, due, reached=reached)
             self._bus.outbox.wake.set()
+
+    def _come_back(self, lane: _Lane, due: Due, *, reached: bool) -> None:
+        with self._lock:
+            lane.under_way.discard(due.id)
+            lane.unreached = 0 if reached else lane.unreached + 1
+            if lane.unreached:
+                rest_s = min(0.5 * 2 ** min(lane.unreached - 1, 10), MAX_LANE_PAUSE_S)
+                lane.rests_until_s = time.monotonic() + rest_s
 
     def _record(self, due: Due, attempt: AttemptRow, *, final: bool = False) -> None:
         delivered = attempt.error is None
@@ -181,6 +181,7 @@ class Courier:
     def _post(self, lane: _Lane, integration: Integration, due: Due) -> tuple[bool, AttemptRow]:
         """:returns: whether anybody was there, and what came of it."""
         import requests
+        from urllib3.exceptions import HTTPError
 
         body = f'{{"event":"{due.event}","task":{due.task}}}'
         http = self._session(lane)
@@ -210,8 +211,10 @@ class Courier:
         except requests.ConnectTimeout:
             reached, error = False, f"the receiver could not be reached within {CONNECT_TIMEOUT_S:.0f} s"
         except requests.ConnectionError as exc:
-            reached, error = False, f"the receiver could not be reached: {_why(exc)}"
-        except requests.RequestException as exc:
+            # Whoever hangs up has been reached, and may do so for this task alone.
+            reached = not never_connected(exc)
+            error = f"the receiver {'hung up' if reached else 'could not be reached'}: {_why(exc)}"
+        except (requests.RequestException, HTTPError, ValueError) as exc:
             error = f"the callback could not be made: {_why(exc)}"
         duration_ms = int((time.monotonic() - begun) * 1000)
         return reached, AttemptRow(at=at, duration_ms=duration_ms, status=status, error=error, response=response)
@@ -219,10 +222,13 @@ class Courier:
     def _session(self, lane: _Lane) -> requests.Session:
         with self._lock:
             if lane.http is None:
+                from http.cookiejar import DefaultCookiePolicy
+
                 import requests
                 from requests.adapters import HTTPAdapter
 
                 lane.http = requests.Session()
+                lane.http.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # each callback stands alone
                 lane.http.trust_env = False  # no credentials of ~/.netrc for whoever is called
                 lane.http.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
                 for scheme in ("http://", "https://"):
@@ -241,6 +247,7 @@ def _headers(integration: Integration, due: Due, body: str) -> dict[str, str]:
     headers = {
         "Content-Type": "application/json",
         "User-Agent": f"agent-relay/{__version__}",
+        "Accept-Encoding": "identity",  # what is kept of the answer is to be read by people
         "webhook-id": due.webhook_id,
         "webhook-timestamp": str(int(at.timestamp())),
     }
@@ -263,7 +270,8 @@ def _beginning(answer: requests.Response, *, deadline_s: float) -> str:
             if not piece:
                 break
             data += piece
-    return data[:KEPT_RESPONSE_BYTES].decode("utf-8", "replace").replace("\0", "\ufffd")
+    text = data[:KEPT_RESPONSE_BYTES].decode("utf-8", "replace").replace("\0", "\ufffd")
+    return scrub(text)  # some answer with what they were sent
 
 
 def _why(exc: Exception) -> str:

@@ -85,7 +85,7 @@ def upgrade() -> None:
         ("ix_deliveries_task", "deliveries", ["task_id", "id"], None),
         ("ix_deliveries_integration", "deliveries", ["integration", "id"], None),
         ("ix_deliveries_due", "deliveries", ["integration", "next_at"], pending),
-        ("ix_deliveries_open", "deliveries", ["task_id", "id"], pending),
+        ("ix_deliveries_open", "deliveries", ["task_id", "state", "id"], pending),
         ("ix_deliveries_state", "deliveries", ["state", "id"], None),
     ):
         op.create_index(name, table, columns, unique=name.startswith("ux_"), sqlite_where=where, postgresql_where=where)
