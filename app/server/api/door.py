@@ -29,10 +29,12 @@ from app.integrations import Integration
 from app.server.api.problems import SECURITY_HEADERS, new_request_id, render_problem
 from app.server.services import sessions
 from app.server.services.bus import Bus
-from app.server.services.integrations import RateLimiter, check_scope
+from app.server.services.integrations import check_scope
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from app.server.services.ratelimit import RateLimiter
 
 Headers = list[tuple[str, str]]
 
@@ -84,7 +86,7 @@ class Door:
         self._good_hosts: set[str] = set()
         self._any_origin = "*" in settings.cors_origins
         self._origins = frozenset(settings.cors_origins) - {"*"}
-        self._rate = RateLimiter(settings.integration_rate_limit_per_minute)
+        self._rate: RateLimiter | None = None
         self._lock = threading.Lock()
         self._answers: Counter[tuple[str, str, str]] = Counter()
 
@@ -171,7 +173,7 @@ class Door:
         """Let in who may: the shared token's owner everywhere, an integration as far as its scopes go."""
         integration = self.authorise(presented)
         if integration is not None:
-            environ[_RATE] = self._rate.take(integration.name)
+            environ[_RATE] = self._limiter().take(integration.name)
             check_scope(integration, needed_scope(environ["REQUEST_METHOD"], path))
             environ[INTEGRATION] = integration
         elif path == EVENTS_PATH:
@@ -184,6 +186,15 @@ class Door:
                     "This token is no integration's (any more): send the integration's own token.", headers=_CHALLENGE
                 )
             raise IntegrationTokenRequired
+
+    def _limiter(self) -> RateLimiter:
+        """Made by the first integration that calls: its library costs a start more than it need."""
+        with self._lock:
+            if self._rate is None:
+                from app.server.services.ratelimit import RateLimiter
+
+                self._rate = RateLimiter(self._bus.settings.integration_rate_limit_per_minute)
+            return self._rate
 
     def authorise(self, presented: str | None) -> Integration | None:
         """Hold a presented token against the shared one, then against the integrations' and the sessions.

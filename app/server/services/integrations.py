@@ -5,26 +5,16 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from app import integrations as files
 from app.config import Settings
-from app.errors import OutOfScope, RateLimited, StartError
+from app.errors import OutOfScope, StartError
 from app.integrations import Integration, includes
 from app.logs import redact
 
-if TYPE_CHECKING:
-    from limits import RateLimitItem
-    from limits.strategies import MovingWindowRateLimiter
-
 logger = logging.getLogger(__name__)
-
-WINDOW_S = 60
-#: The wall clock may drift from the monotonic one by so much before it counts as set.
-_CLOCK_SLACK_S = 5.0
 
 
 class Integrations:
@@ -132,54 +122,3 @@ def check_reach(integration: Integration, *, target: str, channel: str | None, p
                 errors=[{"field": f"{prefix}{field}", "message": f"must be one of: {', '.join(allowed)}"}],
                 allowed=list(allowed),
             )
-
-
-class RateLimiter:
-    """How often each integration may call, over a moving window of a minute."""
-
-    def __init__(self, per_minute: int) -> None:
-        self._per_minute = per_minute
-        self._lock = threading.Lock()
-        self._limiter: MovingWindowRateLimiter | None = None
-        self._item: RateLimitItem | None = None
-        self._offset_s = 0.0
-
-    def take(self, name: str) -> list[tuple[str, str]]:
-        """Count a call.
-
-        :returns: the headers that say how many are left.
-        :raises RateLimited: it is one too many.
-        """
-        with self._lock:
-            limiter, item = self._open()
-            allowed = limiter.hit(item, name)
-            window = limiter.get_window_stats(item, name)
-        reset_s = max(1, -int(-(window.reset_time - time.time()) // 1))
-        headers = [
-            ("RateLimit-Limit", str(self._per_minute)),
-            ("RateLimit-Remaining", str(max(0, window.remaining))),
-            ("RateLimit-Reset", str(reset_s)),
-        ]
-        if not allowed:
-            raise RateLimited(
-                f"The integration {name} may call {self._per_minute} times a minute "
-                f"(AGENT_RELAY_INTEGRATION_RATE_LIMIT_PER_MINUTE); try again in {reset_s} s.",
-                headers={**dict(headers), "Retry-After": str(reset_s)},
-            )
-        return headers
-
-    def _open(self) -> tuple[MovingWindowRateLimiter, RateLimitItem]:
-        """The library, imported by the first integration that calls. It goes by the wall clock: when that is set, its
-        windows mean nothing any more, and counting begins anew."""
-        offset_s = time.time() - time.monotonic()
-        if self._limiter is None or self._item is None:
-            from limits import RateLimitItemPerMinute
-            from limits.storage import MemoryStorage
-            from limits.strategies import MovingWindowRateLimiter
-
-            self._limiter = MovingWindowRateLimiter(MemoryStorage())
-            self._item = RateLimitItemPerMinute(self._per_minute)
-        elif abs(offset_s - self._offset_s) > _CLOCK_SLACK_S:
-            self._limiter.storage.reset()
-        self._offset_s = offset_s
-        return self._limiter, self._item

@@ -105,7 +105,9 @@ def record(
         )
         if change.event is TaskStatusChanged and change.row.closed_at is not None:
             message_store.close(connection, task.id, now_ms=now_ms)
-    store.put(connection, list(rows.values()))
+    moved = {change.row.id for change in changes if change.event is not TaskUpdated}
+    store.put(connection, [row for row in rows.values() if row.id in moved])
+    store.put_news(connection, [row for row in rows.values() if row.id not in moved])
     store.insert_history(connection, history)
     log.insert(connection, zip(numbers, map(_event, changes), strict=True), now_ms=now_ms)
     news = [

@@ -139,9 +139,21 @@ def find_active(connection: Connection, keys: Iterable[tuple[str, str]]) -> dict
     return {(row.source, row.dedupe_key or ""): row for row in found}
 
 
+#: What an occurrence, progress or a note changes of a task: none of it is in an index.
+_NEWS = (
+    "severity", "body", "external_url", "metadata", "result", "progress", "occurrence_count", "last_seen_at",
+    "updated_at",
+)  # fmt: skip
+
+
 def put(connection: Connection, rows: Sequence[TaskRow]) -> None:
-    """Store tasks, new and changed ones, with one statement."""
-    sqlite.insert_many(connection, tasks, rows, _NAMES, replace_by="id")
+    """Store tasks that are new or have moved, with one statement."""
+    sqlite.insert_many(connection, tasks, rows, _NAMES, key="id", replace=(*_NEWS, "status", "claimed_by", "closed_at"))
+
+
+def put_news(connection: Connection, rows: Sequence[TaskRow]) -> None:
+    """Store tasks that are there and stay where they are, with one statement."""
+    sqlite.insert_many(connection, tasks, rows, _NAMES, key="id", replace=_NEWS)
 
 
 def insert_history(connection: Connection, rows: Sequence[HistoryRow]) -> None:
