@@ -274,12 +274,9 @@ def _print_secrets(*, token: str | None, callback_secret: str | None) -> None:
     if callback_secret is not None:
         click.echo(f"    callback secret  {callback_secret}")
     both = token is not None and callback_secret is not None
-    shown = (
-        "They are shown only now: copy them to where they belong."
-        if both
-        else ("It is shown only now: copy it to where it belongs.")
-    )
-    click.echo(f"\n{shown}")
+    one = "It is shown only now: copy it to where it belongs."
+    several = "They are shown only now: copy them to where they belong."
+    click.echo(f"\n{several if both else one}")
 
 
 def _shown(entry: Integration, source: str) -> dict[str, object]:

@@ -294,20 +294,20 @@ class Hub:
                 if stream.mode is Mode.LIVE:
                     stream.beat()
 
-    def _pump(self, *, at_most: int = 1 << 62) -> bool:
+    def _pump(self, *, at_most: int | None = None) -> bool:
         """Read what the log has gained, and hand it out.
 
         :param at_most: deliveries, before it is left for another turn; and then nothing that changes an agent, for that
             changes who listens to what.
         :returns: whether nothing is left.
         """
-        limited = at_most < 1 << 62
+        handed_out = 0
         while self._streams:
             entries = self._source.page(after=self._cursor, upto=2**63 - 1, limit=PAGE, agent_id=None)
             for entry in entries:
                 streams = self._subscriptions.concerned(entry)
-                at_most -= len(streams)
-                if limited and (at_most < 0 or entry.type.startswith("agent.")):
+                handed_out += len(streams)
+                if at_most is not None and (handed_out > at_most or entry.type.startswith("agent.")):
                     return False
                 self._cursor = entry.seq
                 self._hand_out(entry, streams)

@@ -272,12 +272,28 @@ class TaskContract:
         assert isinstance(clock, FakeClock)
         for _ in range(7):
             make(home)
-        clock.advance(callbacks.GIVE_UP_MS + 1)
+        callbacks.give_up_overdue(home.bus, "ops", limit=5)
+        assert states(home).count("pending") == 7
+        clock.advance(callbacks.GIVE_UP_MS + callbacks.LAST_TRY_MS + 1)
         late = make(home).id + 1
         callbacks.give_up_overdue(home.bus, "ops", limit=5)
         assert states(home).count("dead") == 5
         callbacks.give_up_overdue(home.bus, "ops", limit=5)
         assert due(home) == [late]
+
+    def test_what_is_asked_for_anew_waits_for_its_try_and_then_is_what_it_was(self, home: Home) -> None:
+        clock = home.clock
+        assert isinstance(clock, FakeClock)
+        make(home)
+        (delivery,) = due(home)
+        callbacks.record(home.bus, delivery, FINE, delivered=True)
+        callbacks.redeliver(home.bus, delivery)
+        clock.advance(60_000)
+        callbacks.give_up_overdue(home.bus, "ops", limit=5)
+        assert states(home) == ["pending"]
+        clock.advance(callbacks.LAST_TRY_MS)
+        callbacks.give_up_overdue(home.bus, "ops", limit=5)
+        assert states(home) == ["delivered"]
 
     # -- retention ---------------------------------------------------------------------------------------------------
 

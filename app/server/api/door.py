@@ -189,12 +189,13 @@ class Door:
 
     def _limiter(self) -> RateLimiter:
         """Made by the first integration that calls: its library costs a start more than it need."""
-        with self._lock:
-            if self._rate is None:
-                from app.server.services.ratelimit import RateLimiter
+        if self._rate is None:
+            from app.server.services.ratelimit import RateLimiter  # not under the lock, which every answer takes
 
-                self._rate = RateLimiter(self._bus.settings.integration_rate_limit_per_minute)
-            return self._rate
+            with self._lock:
+                if self._rate is None:
+                    self._rate = RateLimiter(self._bus.settings.integration_rate_limit_per_minute)
+        return self._rate
 
     def authorise(self, presented: str | None) -> Integration | None:
         """Hold a presented token against the shared one, then against the integrations' and the sessions.

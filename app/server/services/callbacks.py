@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 #: How long a delivery is tried.
 GIVE_UP_MS = 24 * 3600 * 1000
+#: How long a last try, or one that was asked for anew, may wait for a receiver that cannot be reached.
+LAST_TRY_MS = 3600 * 1000
 #: The longest pause between two tries.
 MAX_PAUSE_MS = 3 * 3600 * 1000
 
@@ -83,19 +85,30 @@ def follow_clock(bus: Bus, connection: Connection) -> None:
 
 
 def give_up_overdue(bus: Bus, integration: str, *, limit: int) -> None:
-    """Whatever nobody could be told for a day is dead, also where its turn to be tried has not come again."""
+    """Whatever nobody could be told for a day is given up, also where its turn to be tried has not come again."""
+
+    def overdue(connection: Connection) -> list[DeliveryRow]:
+        until_ms = bus.clock.now_ms() - LAST_TRY_MS
+        return store.list_overdue(connection, integration, until_ms=until_ms, limit=limit)
 
     def operation(connection: Connection) -> None:
         now = bus.clock.now_ms()
-        overdue = store.list_overdue(connection, integration, now_ms=now, limit=limit)
-        for delivery_id, task_id in overdue:
-            store.update_delivery(connection, delivery_id, state=DeliveryState.DEAD.value, next_at=None)
-            store.let_next_go(connection, task_id, now_ms=now)
-        if overdue:
-            told = [CallbackAttempt(data=store.get(connection, delivery_id)) for delivery_id, _ in overdue]
-            log.append(connection, told, now_ms=now)
+        rows = overdue(connection)
+        for row in rows:
+            store.update_delivery(connection, row.id, state=_given_up(row).value, next_at=None)
+            store.let_next_go(connection, row.task_id, now_ms=now)
+        told = [CallbackAttempt(data=store.get(connection, row.id)) for row in rows]
+        log.append(connection, told, now_ms=now)
 
+    with bus.store.read() as connection:
+        if not overdue(connection):
+            return
     bus.store.write(operation)
+
+
+def _given_up(row: DeliveryRow) -> DeliveryState:
+    """What was delivered once stays so, whatever came of trying it again."""
+    return DeliveryState.DEAD if row.delivered_at is None else DeliveryState.DELIVERED
 
 
 def record(bus: Bus, delivery_id: int, attempt: AttemptRow, *, delivered: bool, final: bool = False) -> DeliveryState:
@@ -113,8 +126,7 @@ def record(bus: Bus, delivery_id: int, attempt: AttemptRow, *, delivered: bool, 
         if delivered:
             state, next_at = DeliveryState.DELIVERED, None
         elif final or now >= row.give_up_at:
-            # What was delivered once stays so, whatever came of trying it again.
-            state, next_at = DeliveryState.DEAD if row.delivered_at is None else DeliveryState.DELIVERED, None
+            state, next_at = _given_up(row), None
         else:
             # The last try falls on the end of the day.
             state, next_at = DeliveryState.PENDING, min(now + pause_ms(row.tries + 1), row.give_up_at)

@@ -68,27 +68,20 @@ def prepare(bus: Bus, integration: Integration, event: IntegrationEvent) -> Subm
     """
     check_depth(event.metadata, field="metadata")
     _check_fields(event)
-    if event.status is EventStatus.RESOLVED:
-        target, channel = event.target or "", event.channel or ""
-        if event.target is not None or event.channel is not None:
-            _check_reach(integration, event)
-    else:
-        target = event.target or _only("target", integration.targets, integration)
-        channel = event.channel or _only("channel", integration.channels, integration)
-        check_target(target, field="target")
-        check_reach(integration, target=target, channel=channel)
+    if event.target is not None:
+        check_target(event.target, field="target")
+    # What is over goes nowhere; only what is said of its target and channel is held against the integration's.
+    choose = _first if event.status is EventStatus.RESOLVED else _only
+    target = event.target or choose("target", integration.targets, integration)
+    channel = event.channel or choose("channel", integration.channels, integration)
+    check_reach(integration, target=target, channel=channel)
     return Submission(
         bus=bus, source=integration.name, event=event, target=target, channel=channel, now_ms=bus.clock.now_ms()
     )
 
 
-def _check_reach(integration: Integration, event: IntegrationEvent) -> None:
-    """Only what is said of a resolved thing's target and channel."""
-    check_reach(
-        integration,
-        target=event.target or integration.targets[0],
-        channel=event.channel or integration.channels[0],
-    )
+def _first(_field: str, allowed: tuple[str, ...], _integration: Integration) -> str:
+    return allowed[0]
 
 
 def _only(field: str, allowed: tuple[str, ...], integration: Integration) -> str:

@@ -31,8 +31,6 @@ class Integrations:
         self._stamp: tuple[int, ...] | None = None
         self._by_token: Mapping[bytes, Integration] = {}
         self._by_name: Mapping[str, Integration] = {}
-        #: why the file as it stands is not in force
-        self.problem: str | None = None
         self._stamp = self._look()
         try:
             self._take()
@@ -60,12 +58,10 @@ class Integrations:
             try:
                 self._take()
             except ValueError as exc:
-                self.problem = str(exc)
                 logger.warning(
                     "%s; the integrations from before stay in force", exc, extra={"action": "integrations.broken"}
                 )
             else:
-                self.problem = None
                 extra = {"action": "integrations.read", "names": ", ".join(sorted(self._by_name))}
                 logger.info("integrations read", extra=extra)
             finally:

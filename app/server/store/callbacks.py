@@ -78,16 +78,12 @@ _DUE = (
 _NEXT = select(func.min(deliveries.c.next_at)).where(
     _pending, deliveries.c.integration == bindparam("integration"), deliveries.c.next_at > bindparam("now")
 )
-_OVERDUE = (
-    select(deliveries.c.id, deliveries.c.task_id)
-    .where(
-        _pending,
-        deliveries.c.integration == bindparam("integration"),
-        deliveries.c.next_at.is_not(None),
-        deliveries.c.give_up_at < bindparam("now"),
-    )
-    .limit(bindparam("limit"))
-)
+_OVERDUE = _ROW.where(
+    _pending,
+    deliveries.c.integration == bindparam("integration"),
+    deliveries.c.next_at.is_not(None),
+    deliveries.c.give_up_at < bindparam("until"),
+).limit(bindparam("limit"))
 _INTEGRATIONS = select(deliveries.c.integration).where(_pending).distinct()
 _OPEN_NEXT = (
     update(deliveries)
@@ -151,10 +147,10 @@ def next_due_at(connection: Connection, integration: str, *, after_ms: int) -> i
     return found
 
 
-def list_overdue(connection: Connection, integration: str, *, now_ms: int, limit: int) -> list[tuple[int, int]]:
-    """Deliveries whose day is over, and their tasks."""
-    rows = connection.execute(_OVERDUE, {"integration": integration, "now": now_ms, "limit": limit})
-    return [(row.id, row.task_id) for row in rows]
+def list_overdue(connection: Connection, integration: str, *, until_ms: int, limit: int) -> list[DeliveryRow]:
+    """Deliveries that should have been given up before this instant."""
+    rows = connection.execute(_OVERDUE, {"integration": integration, "until": until_ms, "limit": limit})
+    return [_row(tuple(row)) for row in rows]
 
 
 def get_to_change(connection: Connection, delivery_id: int) -> DeliveryRow:

@@ -26,10 +26,12 @@ _ALLOCATE = (
 )
 _COUNTER = select(counters.c.value).where(counters.c.name == bindparam("counter"))
 
+#: Events about a message whose data stands in the log as a whole.
+_COMPLETE = ("message.read", "message.deleted")
 #: What there still is something to say of. Left out by the database itself: whoever reads a page that is not full takes
 #: it for the end of the log.
 _SHOWN = (
-    "(events.message_id IS NULL OR events.type IN ('message.read', 'message.deleted') "
+    f"(events.message_id IS NULL OR events.type IN {_COMPLETE!r} "
     "OR (CASE WHEN substr(events.type, 1, 5) = 'task.' "
     "THEN EXISTS (SELECT 1 FROM task_events WHERE task_events.seq = events.seq) ELSE messages.id IS NOT NULL END))"
 )
@@ -158,8 +160,6 @@ def tail(connection: Connection, *, after: int, upto: int, limit: int, agent_id:
     return entries
 
 
-#: Events about a message whose data stands in the log as a whole.
-_COMPLETE = frozenset({"message.read", "message.deleted"})
 _encode = msgspec.json.Encoder().encode
 
 
