@@ -80,6 +80,7 @@ def follow_clock(bus: Bus, connection: Connection) -> None:
     pending keeps its pause and its day."""
     jump_ms = bus.outbox.clock_jump_ms(bus.clock)
     if jump_ms:
+        bus.outbox.follow_clock(bus.clock)
         store.shift_pending(connection, by_ms=jump_ms)
         logger.info("the clock was set", extra={"action": "callback.clock", "by_ms": jump_ms})
 

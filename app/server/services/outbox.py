@@ -22,18 +22,16 @@ class Outbox:
         self._clock_offset_ms: int | None = None
 
     def clock_jump_ms(self, clock: Clock) -> int:
-        """By how much the wall clock has been set since this was last asked; 0 where it was not. Inside transactions,
-        of which there is one at a time."""
-        offset_ms = clock.now_ms() - int(clock.monotonic_s() * 1000)
-        jump_ms = 0 if self._clock_offset_ms is None else offset_ms - self._clock_offset_ms
-        if self._clock_offset_ms is None or abs(jump_ms) > CLOCK_SLACK_MS:
-            self._clock_offset_ms = offset_ms
+        """By how much the wall clock was set since :meth:`follow_clock`; 0 where it was not."""
+        if self._clock_offset_ms is None:
+            self.follow_clock(clock)
+            return 0
+        jump_ms = _offset_ms(clock) - self._clock_offset_ms
         return jump_ms if abs(jump_ms) > CLOCK_SLACK_MS else 0
 
-    def clock_jumped(self, clock: Clock) -> bool:
-        """Whether :meth:`clock_jump_ms` has something to say, or has never been asked."""
-        offset_ms = clock.now_ms() - int(clock.monotonic_s() * 1000)
-        return self._clock_offset_ms is None or abs(offset_ms - self._clock_offset_ms) > CLOCK_SLACK_MS
+    def follow_clock(self, clock: Clock) -> None:
+        """From now on the clock is right."""
+        self._clock_offset_ms = _offset_ms(clock)
 
     def note(self, integration: str) -> None:
         """Inside a transaction: something was written for this integration."""
@@ -45,3 +43,7 @@ class Outbox:
         if self._written:
             self._written = False
             self.wake.set()
+
+
+def _offset_ms(clock: Clock) -> int:
+    return clock.now_ms() - int(clock.monotonic_s() * 1000)

@@ -99,7 +99,7 @@ class Courier:
     def _round(self) -> float:
         """Send off what is due; how many seconds until more is."""
         self._bus.integrations.refresh()
-        if self._bus.outbox.clock_jumped(self._bus.clock):
+        if self._bus.outbox.clock_jump_ms(self._bus.clock):
             self._bus.store.write(lambda connection: callbacks.follow_clock(self._bus, connection))
         pause_s = IDLE_S
         for name in tuple(self._bus.outbox.integrations):
