@@ -113,9 +113,8 @@ def load_settings(*, flags: Mapping[str, object] | None = None, environ: Mapping
         found["token_sha256"] = _stored_token_hash(paths.state_file())
         sources["token"] = sources["token_sha256"] = "state file" if found["token_sha256"] else "default"
     if found["manager"] == "systemd" and environ.get("SYSTEMD_EXEC_PID") != str(os.getpid()):
-        found["manager"] = (
-            None  # inherited from a shell or desktop that runs under systemd, as every terminal there does
-        )
+        # Inherited from a shell or desktop that runs under systemd, as every terminal there does.
+        found["manager"], sources["manager"] = None, "default"
     settings = Settings(**found, sources=sources)
     _check_together(settings)
     return settings

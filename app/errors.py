@@ -123,6 +123,12 @@ class TaskNotFound(NotFound):
     code, title = "task-not-found", "Task not found"
 
 
+class IntegrationNotFound(NotFound):
+    """No integration has this name; GET /api/integrations lists those in force."""
+
+    code, title = "integration-not-found", "Integration not found"
+
+
 class DeliveryNotFound(NotFound):
     """No callback has this id; it may have aged out with its task."""
 
@@ -163,6 +169,12 @@ class TaskActive(RelayError):
     """This message belongs to a task that is not closed: close the task first."""
 
     status, code, title = 409, "task-active", "Task is active"
+
+
+class BackupRunning(RelayError):
+    """Another backup is being made or fetched, and there is one at a time: try again when that is done."""
+
+    status, code, title = 409, "backup-running", "Backup under way"
 
 
 class MessageExpired(RelayError):

@@ -44,6 +44,16 @@ class Integration:
             found += [password, parts.password or "", basic if password else "", parts.query]
         return [secret for secret in found if secret]
 
+    @property
+    def shown_callback_url(self) -> str | None:
+        """Where its callbacks go, without user, password, query and fragment, which may be secrets."""
+        from urllib.parse import urlsplit, urlunsplit
+
+        if self.callback_url is None:
+            return None
+        parts = urlsplit(self.callback_url)
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
     def may(self, scope: str) -> bool:
         """Whether it has this scope."""
         return includes(self.scopes, scope)

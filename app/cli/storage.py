@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -86,23 +85,15 @@ def _database(db: str | None) -> Path:
 
 @contextlib.contextmanager
 def _beside(target: Path) -> Iterator[Path]:
-    """A new file in the folder of another, ours alone to read; gone afterwards unless it was moved."""
-    try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".new")
-    except OSError as exc:
-        raise click.ClickException(f"cannot write to the folder {target.parent}: {exc.strerror}") from exc
-    os.close(handle)
-    new = Path(name)
-    try:
+    """A new file in the folder of another; gone afterwards unless it was moved."""
+    from app.server.store.backup import beside
+
+    with contextlib.ExitStack() as stack:
+        try:
+            new = stack.enter_context(beside(target, suffix=".new"))
+        except OSError as exc:
+            raise click.ClickException(f"cannot write to the folder {target.parent}: {exc.strerror}") from exc
         yield new
-    finally:
-        for path in (new, *_companions(new), new.with_name(f"{new.name}-journal")):
-            path.unlink(missing_ok=True)
-
-
-def _companions(database: Path) -> tuple[Path, Path]:
-    """Where SQLite keeps the write-ahead log and its index."""
-    return database.with_name(f"{database.name}-wal"), database.with_name(f"{database.name}-shm")
 
 
 def _copy(source: Path, target: Path, *, what: str) -> None:
@@ -137,6 +128,8 @@ def _keep_aside(target: Path) -> Path | None:
 
     The first name stays until the new file takes it, so that a crash leaves one of the two databases there.
     """
+    from app.server.store.backup import companions
+
     if not target.exists():
         return None
     _fold_log(target)
@@ -145,10 +138,10 @@ def _keep_aside(target: Path) -> Path | None:
     while os.path.lexists(kept):
         number += 1
         kept = base.with_name(f"{base.name}-{number}")
-    wal, shm = _companions(target)
+    wal, shm = companions(target)
     if wal.exists():
         # Only where it could not be folded in (a damaged database): it must not be read into the new one.
-        wal.replace(_companions(kept)[0])
+        wal.replace(companions(kept)[0])
     shm.unlink(missing_ok=True)
     try:
         os.link(target, kept)

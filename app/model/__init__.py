@@ -12,6 +12,9 @@ from __future__ import annotations
 from app.model.agents import *
 from app.model.common import *
 from app.model.frames import *
+from app.model.integrations import *
 from app.model.messages import *
+from app.model.overview import *
+from app.model.settings import *
 from app.model.system import *
 from app.model.tasks import *

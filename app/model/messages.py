@@ -138,6 +138,7 @@ class MessageQuery(Request, rename=None):
     to: Target | None = None
     channel: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
     thread: Id | None = None
+    claimedBy: Term | None = None
     q: Annotated[str, Meta(min_length=1, max_length=500, pattern=NO_NUL)] | None = None
 
 
@@ -188,6 +189,9 @@ class Receipt(Wire):
     delivered_by: str | None = None
     read_at: Instant | None = None
     claimed_at: Instant | None = None
+    #: when it last tried to claim what another held, and who that was; no state of its own
+    lost_at: Instant | None = None
+    lost_to: str | None = None
 
 
 class ReceiptList(Wire):

@@ -22,13 +22,18 @@ def create_app(bus: Bus, *, hub: Hub) -> Flask:
     from app.server.api import (
         _http,
         agents,
+        backup,
         callbacks,
+        compress,
         docs,
         integrations,
         live,
         messages,
         metrics,
+        overview,
+        pages,
         session,
+        settings,
         system,
         tasks,
         websocket,
@@ -50,7 +55,24 @@ def create_app(bus: Bus, *, hub: Hub) -> Flask:
     app.url_map.converters["int"] = _http.IdConverter
     app.url_map.merge_slashes = False
     app.register_error_handler(Exception, problem_response)
-    nouns = (agents, messages, tasks, integrations, callbacks, live, websocket, session, system, metrics, docs)
+    app.after_request(compress.compress_data)
+    nouns = (
+        agents,
+        messages,
+        tasks,
+        integrations,
+        callbacks,
+        overview,
+        live,
+        websocket,
+        session,
+        system,
+        settings,
+        backup,
+        metrics,
+        docs,
+        pages,
+    )
     for noun in nouns:
         app.register_blueprint(noun.blueprint)
     return app

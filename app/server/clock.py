@@ -28,3 +28,17 @@ def rfc3339(ms: int) -> str:
 def rfc3339_or_none(ms: int | None) -> str | None:
     """As :func:`rfc3339`, where there may be no instant."""
     return None if ms is None else rfc3339(ms)
+
+
+def parse_rfc3339(text: str) -> int:
+    """Milliseconds since 1970 UTC.
+
+    :raises ValueError: it is no instant, or it does not say in which zone.
+    """
+    try:
+        given = datetime.fromisoformat(text)
+        if given.tzinfo is not None:
+            return int(given.timestamp() * 1000)
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError("must be an instant like 2026-01-31T12:00:00.000Z")

@@ -27,6 +27,7 @@ from app.server.serving import Serving
 from app.server.store import agents as agent_store
 from app.server.store.engine import Store
 from app.server.workers.callbacks import Courier
+from app.server.workers.losses import LossRecorder
 from app.server.workers.periodic import Worker
 from app.server.workers.reaper import make_reaper
 from app.server.workers.retention import make_indexer, make_retention
@@ -84,6 +85,7 @@ def _serve(bus: Bus) -> int:
         make_retention(bus),
         make_indexer(bus),
         Courier(bus),
+        LossRecorder(bus.losses),
     ]
     for worker in workers:
         worker.start()

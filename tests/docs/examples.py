@@ -59,6 +59,7 @@ _VARIES = (
     (re.compile(r"\bjust now\b|\b\d+ (s|min)( ago)?\b"), "AGO"),
     (re.compile(r'"(code|token|agentSecret|instance)":"[\w-]+"'), r'"\1":"SECRET"'),
     (re.compile(r'"(requestId|webhookId)":"[\w-]+"'), r'"\1":"ID"'),
+    (re.compile(r'"(messages|claims|lostClaims)":\[[\d,]+\]'), r'"\1":[N]'),  # by the minute
     (re.compile(r'"(uptimeS|databaseBytes|durationMs)":[\d.]+'), r'"\1":N'),
     (re.compile(r"\b\d+ (ms\b|of 120 calls\b)"), r"N \1"),
     (_MADE_SECRET, "SECRET"),

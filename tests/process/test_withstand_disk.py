@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from app.errors import StorageFull
+from app.server.services import backup
 from tests.integrations import bearer, configured, deliveries, make_event, make_integration, receiving
 from tests.process._relay import Connection, EventStream, Relay, wait_for_more, wait_until
 from tests.process.conftest import MakeRelay
@@ -257,3 +259,32 @@ def test_events_and_callbacks_on_a_full_disk_are_refused_or_told_and_none_is_los
         relay.start()
         assert relay.ok("GET", "/api/tasks?limit=500")["tasks"] == tasks
     assert relay.stop() == 0
+
+
+def test_a_backup_that_finds_no_room_is_a_507_and_leaves_nothing(mount: Mount, make_relay: MakeRelay) -> None:
+    disk = mount()
+    relay = make_relay(db=disk / "relay.db")
+    relay.tell("alice", "kept " + "x" * 500_000)
+    filler = fill(disk, leave=64 * 1024)
+    before = sorted(path.name for path in disk.iterdir())
+    for _ in range(3):  # each gives its turn back
+        assert relay.http("GET", "/api/backup").problem()["code"] == "storage-full"
+    assert sorted(path.name for path in disk.iterdir()) == before
+    filler.unlink()
+    assert relay.http("GET", "/api/backup").status == 200
+    assert relay.stop() == 0
+
+
+def test_a_disk_that_fills_up_while_a_copy_is_made_leaves_nothing(
+    mount: Mount, make_home: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = mount()
+    home = make_home(db=disk / "relay.db")
+    home.send("human", "alice", body="x" * 500_000)
+    fill(disk, leave=64 * 1024)
+    before = sorted(path.name for path in disk.iterdir())
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: shutil._ntuple_diskusage(MIB, 0, MIB))
+    for _ in range(2):
+        with pytest.raises(StorageFull):
+            backup.make(home.bus)
+    assert sorted(path.name for path in disk.iterdir()) == before

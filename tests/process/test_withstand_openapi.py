@@ -34,6 +34,10 @@ include-tag = "tasks"
 parameters = { task_id = [6, 8, 3, 9223372036854775807] }
 
 [[operations]]
+include-tag = "integrations"
+parameters = { name = ["ops", "nobody", "a/b ü"] }
+
+[[operations]]
 include-tag = "callbacks"
 parameters = { delivery_id = [7, 8, 9223372036854775807] }
 """

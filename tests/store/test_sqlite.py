@@ -16,20 +16,29 @@ from sqlalchemy import Connection, event, inspect, text
 
 from app.errors import StartError
 from app.model import (
+    ActivityQuery,
     AgentQuery,
+    AgentTimelineQuery,
+    AttentionQuery,
     DeliveryQuery,
     DeliveryState,
     MessageQuery,
+    PresenceQuery,
     ReceiptState,
     SetTaskStatus,
     TaskEventQuery,
     TaskQuery,
     TaskStatus,
+    ThreadListQuery,
+    TrafficQuery,
 )
-from app.server.services import agents, callbacks, claims, inbox, live, messages, system, tasks
+from app.server.services import agents, callbacks, claims, inbox, live, messages, overview, system, tasks, timeline
+from app.server.services.bus import Bus
+from app.server.services.integrations import list_integrations
+from app.server.services.tally import Tally
+from app.server.store import activity, sqlite
 from app.server.store import callbacks as outbox
 from app.server.store import engine as engine_module
-from app.server.store import sqlite
 from app.server.store.engine import SCHEMA_HEAD, Store
 from app.server.store.retention import delete_old_tasks
 from app.server.workers import reaper, retention
@@ -169,7 +178,10 @@ def test_commits_are_durable_and_readers_cannot_write(make_home: Callable[..., H
 # -- query plans -------------------------------------------------------------------------------------------------------
 
 #: A walk over a whole table that grows, or over an index of it; the partial ones hold only work that is open or held.
-_WALK = re.compile(r"^SCAN (messages|m|x|events|receipts|q)\b(?! USING (COVERING )?INDEX ix_messages_(open|held))")
+_WALK = re.compile(
+    r"^SCAN (messages|[mxcp]|newer|answer|events|later|receipts|q|activity|traffic)\b"
+    r"(?! USING (COVERING )?INDEX ix_messages_(open|held))"
+)
 
 
 @contextmanager
@@ -202,7 +214,7 @@ def walks(home: Home, work: Callable[[], object]) -> list[str]:
     found: list[str] = []
     with home.store.read() as connection:
         for statement, parameters in seen:
-            if not statement.lstrip().upper().startswith(("SELECT", "UPDATE", "DELETE", "INSERT")):
+            if not statement.lstrip().upper().startswith(("SELECT", "WITH", "UPDATE", "DELETE", "INSERT")):
                 continue
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
             found += [f"{row[-1]}  <-  {statement}" for row in plan if _WALK.match(str(row[-1]))]
@@ -244,6 +256,7 @@ def test_nothing_that_is_done_often_goes_over_all_of_history(make_home: Callable
         "history of a target": lambda: messages.list_history(bus, MessageQuery(to="ann")),
         "history of a channel": lambda: messages.list_history(bus, MessageQuery(channel="c")),
         "history of a thread": lambda: messages.list_history(bus, MessageQuery(thread=ids[0])),
+        "history of a claimant": lambda: messages.list_history(bus, MessageQuery(claimedBy="ann")),
         "older history": lambda: messages.list_history(bus, MessageQuery(before=ids[-1])),
         "search": lambda: messages.list_history(bus, MessageQuery(q="word")),
         "cursor": lambda: messages.cursor(bus),
@@ -277,11 +290,66 @@ def test_nothing_that_is_done_often_goes_over_all_of_history(make_home: Callable
         "callbacks of an integration": lambda: callbacks.list_callbacks(bus, DeliveryQuery(integration="ops")),
         "dead callbacks": lambda: callbacks.list_callbacks(bus, DeliveryQuery(state=DeliveryState.DEAD)),
         "redeliver": lambda: callbacks.redeliver(bus, task_id + 1),
+        "integrations": lambda: list_integrations(bus, Tally(home.clock)),
+        "activity": lambda: overview.get_activity(bus, ActivityQuery()),
+        "traffic": lambda: overview.get_traffic(bus, TrafficQuery()),
+        "threads": lambda: overview.list_threads(bus, ThreadListQuery()),
+        "older threads": lambda: overview.list_threads(bus, ThreadListQuery(before=ids[-1])),
+        "threads of a sender": lambda: overview.list_threads(bus, ThreadListQuery(from_="human")),
+        "threads of a target": lambda: overview.list_threads(bus, ThreadListQuery(to="tag:x")),
+        "threads of an agent": lambda: overview.list_threads(bus, ThreadListQuery(agent="ann")),
+        "threads of a channel": lambda: overview.list_threads(bus, ThreadListQuery(channel="c", to="ann")),
+        "search of threads": lambda: overview.list_threads(bus, ThreadListQuery(q="word", channel="c")),
+        "threads with open work": lambda: overview.list_threads(bus, ThreadListQuery(open=True)),
+        "unread threads": lambda: overview.list_threads(bus, ThreadListQuery(unread=True)),
+        "attention": lambda: overview.get_attention(bus, AttentionQuery()),
+        "presence": lambda: overview.list_presence(bus, PresenceQuery()),
+        "timeline of a message": lambda: timeline.of_message(bus, ids[1]),
+        "timeline of a task": lambda: timeline.of_task(bus, task_id),
+        "timeline of an agent": lambda: timeline.of_agent(bus, "ann", AgentTimelineQuery()),
+        "sweep of counts": lambda: home.store.write(lambda c: activity.delete_some(c, cutoff_ms=0, limit=9)),
         "sweep of tasks": lambda: home.store.write(lambda c: delete_old_tasks(c, cutoff_ms=0, limit=9)),
         "remove": lambda: agents.remove(bus, "bob", secret=None),
     }
     found = {what: walks(home, work) for what, work in often.items()}
     assert {what: steps for what, steps in found.items() if steps} == {}
+
+
+@pytest.mark.parametrize(
+    ("index", "ask"),
+    [
+        ("ix_messages_answers (thread_id=? AND sender=?", lambda bus: overview.get_attention(bus, AttentionQuery())),
+        ("ix_events_released (type=?", lambda bus: overview.get_attention(bus, AttentionQuery())),
+        ("ix_events_claim (message_id=? AND seq>?", lambda bus: overview.get_attention(bus, AttentionQuery())),
+        ("ix_events_claim (message_id=?", lambda bus: timeline.of_message(bus, 2)),
+        ("ix_events_claimant (agent_id=?", lambda bus: timeline.of_agent(bus, "ann", AgentTimelineQuery())),
+        ("ix_receipts_lost (agent_id=?", lambda bus: timeline.of_agent(bus, "ann", AgentTimelineQuery())),
+        ("ix_events_agent (agent_id=?", lambda bus: overview.list_presence(bus, PresenceQuery())),
+        ("ix_messages_held (claimed_by=?", lambda bus: messages.list_history(bus, MessageQuery(claimedBy="ann"))),
+        ("ix_messages_thread (thread_id=? AND id>?", lambda bus: overview.list_threads(bus, ThreadListQuery())),
+        (
+            "SCAN messages USING INDEX ix_messages_open",
+            lambda bus: overview.list_threads(bus, ThreadListQuery(open=True)),
+        ),
+        ("MERGE (UNION ALL)", lambda bus: overview.list_threads(bus, ThreadListQuery(agent="ann"))),
+    ],
+)
+def test_what_overviews_ask_has_an_index_of_its_own(
+    make_home: Callable[..., Home], index: str, ask: Callable[[Bus], object]
+) -> None:
+    home = make_home()
+    home.register("ann")
+    home.send("human", "ann")
+    with statements(home) as seen:
+        ask(home.bus)
+    with home.store.read() as connection:
+        plans = [
+            str(row[-1])
+            for statement, parameters in seen
+            if statement.lstrip().startswith(("SELECT", "WITH"))
+            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        ]
+    assert any(index in step for step in plans), plans
 
 
 def test_old_open_work_is_found_by_an_index_of_open_work(make_home: Callable[..., Home]) -> None:
@@ -311,6 +379,24 @@ def test_history_is_walked_from_its_end_and_sweeps_by_their_ids(make_home: Calla
             if statement.startswith(("SELECT", "DELETE")) and "messages" in statement:
                 plan = [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
                 assert not [step for step in plan if "TEMP B-TREE" in step], (plan, statement)
+
+
+def test_what_integrations_have_is_counted_by_index(make_home: Callable[..., Home]) -> None:
+    home = make_home(integrations=(OPS,))
+    make(home)
+    with statements(home) as seen:
+        list_integrations(home.bus, Tally(home.clock))
+    with home.store.read() as connection:
+        plans = [connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", parameters).all() for sql, parameters in seen]
+    steps = [str(row[-1]) for plan in plans for row in plan if re.match("S(CAN|EARCH) (tasks|deliveries)", row[-1])]
+    assert {re.sub(r"^SEARCH \w+ USING (COVERING )?INDEX ", "", step) for step in steps} == {
+        "ix_deliveries_due (integration=? AND next_at=?)",
+        "ix_deliveries_due (integration=? AND next_at>?)",
+        "ix_deliveries_state (state=?)",
+        "ix_tasks_source (source=?)",
+        "ux_tasks_active (source=? AND dedupe_key=?)",
+        "ux_tasks_active (source=? AND dedupe_key>?)",
+    }
 
 
 def test_the_plan_checker_sees_a_walk(make_home: Callable[..., Home]) -> None:

@@ -238,15 +238,19 @@ def route(
     problems: tuple[int, ...] = (),
     query: Any = None,
     json: Any = None,
+    media: str | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a route: its place, its request, its answers.
 
     :param answer: type of the answer with ``status``; ``also``: further successful ones.
     :param problems: statuses of the problems that are particular to it; the general ones go without saying.
+    :param media: the type of an answer that is a file.
     """
     answers = {status: answer} | (also or {}) | dict.fromkeys((*problems, 401, 403, 422), Problem)
 
     def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
+        if media is not None:
+            _files[view.__name__] = media
         declared = spec.validate(
             query=query,
             json=json,
@@ -259,6 +263,10 @@ def route(
     return decorate
 
 
+#: the media type of each operation that answers with a file
+_files: dict[str, str] = {}
+
+
 def document(app: Flask) -> dict[str, Any]:
     """The OpenAPI 3.1 document. Not in a request's way: made once, when it is first asked for."""
     spec.app = app
@@ -269,6 +277,8 @@ def document(app: Flask) -> dict[str, Any]:
             for parameter in operation.get("parameters", ()):
                 if parameter["schema"].get("format") == "int32":
                     parameter["schema"] = {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}
+            if (media := _files.get(operation["operationId"])) is not None:
+                operation["responses"]["200"]["content"] = {media: {"schema": {"type": "string", "format": "binary"}}}
             for code, answer in operation["responses"].items():
                 if int(code) >= 400 and "content" in answer:
                     answer["content"] = {"application/problem+json": answer["content"]["application/json"]}

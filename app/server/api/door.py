@@ -30,6 +30,7 @@ from app.server.api.problems import SECURITY_HEADERS, new_request_id, render_pro
 from app.server.services import sessions
 from app.server.services.bus import Bus
 from app.server.services.integrations import check_scope
+from app.server.services.tally import Tally
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -48,6 +49,10 @@ REQUEST_ID = "relay.request_id"
 ROUTE = "relay.route"
 #: In the WSGI environ: the integration whose token came with the request.
 INTEGRATION = "relay.integration"
+#: In the WSGI environ: what an integration's event counts as, put there by the route that took it.
+OUTCOME = "relay.outcome"
+#: In the WSGI environ: the integration whose event it is, taken or not.
+_SOURCE = "relay.source"
 #: In the WSGI environ: headers that say how often it may still call.
 _RATE = "relay.rate"
 #: In the WSGI environ: a WebSocket whose token has yet to come, in its first frame.
@@ -70,7 +75,8 @@ def needed_scope(method: str, path: str) -> str | None:
     if method == "POST":
         return {EVENTS_PATH: "tasks:create", "/api/messages": "messages:send"}.get(path)
     looks = method in {"GET", "HEAD"} and (path == "/api/tasks" or path.startswith("/api/tasks/"))
-    return "tasks:read" if looks else None
+    # A timeline tells of the whole conversation, which is not the integration's.
+    return "tasks:read" if looks and not path.endswith("/timeline") else None
 
 
 class Door:
@@ -89,6 +95,8 @@ class Door:
         self._rate: RateLimiter | None = None
         self._lock = threading.Lock()
         self._answers: Counter[tuple[str, str, str]] = Counter()
+        #: what became of integrations' events
+        self.tally = Tally(bus.clock)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request, or say why not."""
@@ -117,6 +125,8 @@ class Door:
     def _count(self, environ: WSGIEnvironment, status: str) -> None:
         with self._lock:
             self._answers[environ["REQUEST_METHOD"], environ.get(ROUTE, "(none)"), status[:3]] += 1
+        if _SOURCE in environ:
+            self.tally.note(environ[_SOURCE], int(status[:3]), environ.get(OUTCOME))
 
     def answers(self) -> list[tuple[tuple[str, str, str], int]]:
         """How many answers there were, by method, route and status."""
@@ -173,6 +183,8 @@ class Door:
         """Let in who may: the shared token's owner everywhere, an integration as far as its scopes go."""
         integration = self.authorise(presented)
         if integration is not None:
+            if path == EVENTS_PATH and environ["REQUEST_METHOD"] == "POST":
+                environ[_SOURCE] = integration.name
             environ[_RATE] = self._limiter().take(integration.name)
             check_scope(integration, needed_scope(environ["REQUEST_METHOD"], path))
             environ[INTEGRATION] = integration

@@ -96,7 +96,7 @@ def list_messages(query: MessageQuery) -> MessageList | Response:
         return messages.list_history(here.bus, query)
     if not 0 <= query.wait <= 60:
         raise Invalid.field("wait", "must be 0-60 seconds")
-    for name in ("before", "from_", "to", "channel", "thread", "q"):
+    for name in ("before", "from_", "to", "channel", "thread", "claimedBy", "q"):
         if getattr(query, name) is not None:
             raise Invalid.field(name.rstrip("_"), "filters history, not an inbox: leave it out, or leave out for")
     secret = agent_secret()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -16,6 +17,7 @@ from app.model import HUMAN
 from app.server.clock import Clock
 from app.server.services.directory import Directory
 from app.server.services.integrations import Integrations
+from app.server.services.losses import Losses
 from app.server.services.outbox import Outbox
 from app.server.services.presence import Presence
 from app.server.store import agents as agent_store
@@ -33,8 +35,14 @@ class Bus:
     integrations: Integrations
     directory: Directory = field(default_factory=Directory)
     outbox: Outbox = field(default_factory=Outbox)
+    losses: Losses = field(init=False)
+    #: held while a backup is being made or fetched
+    backup_turn: threading.Lock = field(default_factory=threading.Lock)
     #: tells this run of the relay from any other
     instance: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "losses", Losses(self.store, self.clock))
 
 
 def sha256(secret: str) -> bytes:

@@ -18,8 +18,8 @@ from app.model import HUMAN, SYSTEM, Message, Task
 from app.server.events import MessageClaimed, MessageNew, MessageReleased
 from app.server.services import tasks
 from app.server.services.bus import Bus, authorise
+from app.server.store import activity, inbox, receipts
 from app.server.store import events as log
-from app.server.store import inbox, receipts
 from app.server.store import messages as store
 from app.server.store import tasks as task_store
 
@@ -34,7 +34,14 @@ def claim(bus: Bus, message_id: int, *, agent_id: str, secret: str | None) -> Me
     :raises NotClaimable: it is not work.
     :raises MessageExpired: too late.
     """
+    try:
+        return _claim(bus, message_id, agent_id=agent_id, secret=secret)
+    except ClaimConflict as conflict:
+        bus.losses.note(message_id, agent_id=agent_id, holder=conflict.extras["claimedBy"])
+        raise
 
+
+def _claim(bus: Bus, message_id: int, *, agent_id: str, secret: str | None) -> Message:
     with bus.store.read() as connection:
         # Who comes too late need not wait for the disk to hear of it. The one who is granted is decided below.
         _authorise(connection, agent_id, secret=secret)
@@ -49,6 +56,7 @@ def claim(bus: Bus, message_id: int, *, agent_id: str, secret: str | None) -> Me
         if message is None:
             return _explain(connection, store.get(connection, message_id), agent_id=agent_id)
         receipts.note_claim(connection, message_id, agent_id=agent_id, now_ms=now)
+        activity.count_claim(connection, now_ms=now)
         event = MessageClaimed(
             message_id=message_id, agent_id=agent_id, topic=message.to, sender=message.from_, data=(agent_id, now)
         )
@@ -127,7 +135,7 @@ def release(bus: Bus, message_id: int, *, agent_id: str, secret: str | None) -> 
             held = f"held by {message.claimed_by}" if message.claimed_by else "held by nobody"
             raise NotClaimant(f"{agent_id} does not hold message {message_id}: it is {held}.")
         now = bus.clock.now_ms()
-        _announce(connection, released, now_ms=now)
+        _announce(connection, released, holder=holder, now_ms=now)
         if released.task_id is not None:
             tasks.note_release(bus, connection, released.task_id, actor=agent_id, now_ms=now)
         return released
@@ -150,15 +158,15 @@ def release_all(bus: Bus, connection: Connection, agent_id: str, *, why: str) ->
         released = store.try_release(connection, message_id, agent_id=agent_id)
         if released is None:
             continue
-        _announce(connection, released, now_ms=now)
+        _announce(connection, released, holder=agent_id, now_ms=now)
         if released.task_id is not None:
             tasks.note_release(bus, connection, released.task_id, actor=SYSTEM, now_ms=now, note=why)
     return len(held)
 
 
-def _announce(connection: Connection, message: Message, *, now_ms: int) -> None:
+def _announce(connection: Connection, message: Message, *, holder: str, now_ms: int) -> None:
     """Unread again for everyone it went to, and told to those who listen, under the same message id."""
     inbox.make_unread(connection, message.id, target=message.to)
     logger.info("released", extra={"action": "message.released", "message_id": message.id})
     about = {"message_id": message.id, "topic": message.to, "sender": message.from_}
-    log.append(connection, [MessageReleased(**about), MessageNew(**about)], now_ms=now_ms)  # type: ignore[arg-type]
+    log.append(connection, [MessageReleased(**about, agent_id=holder), MessageNew(**about)], now_ms=now_ms)  # type: ignore[arg-type]

@@ -10,15 +10,26 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection
 
-from app.config_values import web_url
-from app.errors import FieldError, Invalid
+from app.config_values import shown, web_url
+from app.errors import FieldError, IntegrationNotFound, Invalid
 from app.integrations import Integration
-from app.model import SYSTEM, EventStatus, IngestAnswer, IntegrationEvent, Kind, Priority, Severity, Task, TaskStatus
+from app.model import (
+    SYSTEM,
+    EventStatus,
+    IngestAnswer,
+    IntegrationEvent,
+    IntegrationTest,
+    Kind,
+    Priority,
+    Severity,
+    Task,
+    TaskStatus,
+)
 from app.server.events import Event, MessageNew, TaskCreated, TaskStatusChanged, TaskUpdated
 from app.server.services import tasks
 from app.server.services.bus import Bus
 from app.server.services.checks import check_depth
-from app.server.services.integrations import check_reach
+from app.server.services.integrations import check_reach, check_scope
 from app.server.services.messages import check_target
 from app.server.services.tasks import Change
 from app.server.store import events as log
@@ -29,6 +40,8 @@ from app.server.store.messages import NewMessage
 from app.server.store.tasks import TaskRow
 
 MAX_METADATA_BYTES = 16 * 1024
+#: Of test events: while the task of one is active, another is counted there.
+TEST_KEY = "agent-relay.test"
 
 _SEVERITIES = list(Severity)
 #: How urgent the message of a task is.
@@ -78,6 +91,29 @@ def prepare(bus: Bus, integration: Integration, event: IntegrationEvent) -> Subm
     return Submission(
         bus=bus, source=integration.name, event=event, target=target, channel=channel, now_ms=bus.clock.now_ms()
     )
+
+
+def prepare_test(bus: Bus, name: str, wanted: IntegrationTest) -> Submission:
+    """An event in an integration's name that nobody need act on, held against what the integration may do.
+
+    :raises IntegrationNotFound: there is none of this name.
+    :raises Invalid: the integration has several targets or channels, and none was chosen.
+    :raises OutOfScope: it may not make tasks, or not there.
+    """
+    integration = bus.integrations.named(name)
+    if integration is None:
+        raise IntegrationNotFound(f"No integration is named {shown(name)}; GET /api/integrations lists those in force.")
+    check_scope(integration, "tasks:create")
+    event = IntegrationEvent(
+        type="test",
+        severity=Severity.INFO,
+        dedupe_key=TEST_KEY,
+        title="Test event",
+        body=f"A test of the integration {name}: there is nothing to do.",
+        target=wanted.target,
+        channel=wanted.channel,
+    )
+    return prepare(bus, integration, event)
 
 
 def _first(_field: str, allowed: tuple[str, ...], _integration: Integration) -> str:

@@ -7,12 +7,21 @@ import logging
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app import integrations as files
 from app.config import Settings
 from app.errors import OutOfScope, StartError
 from app.integrations import Integration, includes
 from app.logs import redact
+from app.model import IntegrationInForce, IntegrationList
+from app.server.clock import rfc3339, rfc3339_or_none
+from app.server.services.tally import Tally
+from app.server.store import integrations as store
+from app.server.store.integrations import Figures
+
+if TYPE_CHECKING:
+    from app.server.services.bus import Bus
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +55,11 @@ class Integrations:
         """The integration of this name."""
         self.refresh()
         return self._by_name.get(name)
+
+    def in_force(self) -> list[Integration]:
+        """All of them, by name."""
+        self.refresh()
+        return [entry for _, entry in sorted(self._by_name.items())]
 
     def refresh(self) -> None:
         """Read the file again if it has changed. A broken edit keeps the old set, and is said in the log."""
@@ -89,6 +103,36 @@ class Integrations:
                 redact(secret)
         self._by_name = {entry.name: entry for entry in everyone}
         self._by_token = {hashlib.sha256(entry.token.encode()).digest(): entry for entry in everyone}
+
+
+def list_integrations(bus: Bus, tally: Tally) -> IntegrationList:
+    """The integrations in force, and how they fare."""
+    with bus.store.read() as connection:
+        dead = store.count_dead(connection)
+        return IntegrationList(
+            integrations=[
+                _shown(entry, tally, store.figures(connection, entry.name), dead=dead.get(entry.name, 0))
+                for entry in bus.integrations.in_force()
+            ]
+        )
+
+
+def _shown(entry: Integration, tally: Tally, figures: Figures, *, dead: int) -> IntegrationInForce:
+    seen = [at for at in (tally.last_event_ms(entry.name), figures.last_seen_at) if at is not None]
+    return IntegrationInForce(
+        name=entry.name,
+        scopes=list(entry.scopes),
+        targets=list(entry.targets),
+        channels=list(entry.channels),
+        callback_url=entry.shown_callback_url,
+        signed=entry.callback_secret is not None,
+        counts=tally.counts(entry.name),
+        counts_since=rfc3339(tally.since_ms),
+        tasks=figures.tasks,
+        pending_callbacks=figures.pending_callbacks,
+        dead_callbacks=dead,
+        last_event_at=rfc3339_or_none(max(seen, default=None)),
+    )
 
 
 def check_scope(integration: Integration, scope: str | None) -> None:

@@ -337,6 +337,7 @@ def list_history(bus: Bus, query: MessageQuery) -> MessageList:
             target=query.to,
             channel=query.channel,
             thread=query.thread,
+            claimed_by=query.claimedBy,
             words=query.q,
         )
     return page(found, query.limit)

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.errors import StartError
 from app.server.store import events, sqlite
+from app.server.store.backup import clear_leftovers
 from app.server.store.lock import DatabaseLock
 from app.server.store.schema import FIRST_ROWS, metadata
 from app.server.store.writer import Done, Merged, Writer
@@ -21,7 +22,7 @@ T = TypeVar("T")
 
 #: The newest migration. A test holds it against the migrations folder; comparing here spares a start the import of
 #: Alembic.
-SCHEMA_HEAD = "0002"
+SCHEMA_HEAD = "0003"
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -67,6 +68,7 @@ class Store:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             connection.execute(text("UPDATE counters SET value = value"))
             connection.exec_driver_sql("COMMIT")
+        clear_leftovers(self.path)
         self._read_engine = sqlite.reader_engine(self.path, pool_size=readers)
         self._engines.callback(self._read_engine.dispose)
         self._writer = Writer(self._write_engine, on_commit=lambda: self.on_commit(), soon=lambda fn: self.soon(fn))

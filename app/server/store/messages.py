@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from sqlalchemy.sql import Select
 from app.errors import MessageNotFound
 from app.model import InboxMessage, Kind, Message, Priority
 from app.server.clock import rfc3339, rfc3339_or_none
-from app.server.store import sqlite
+from app.server.store import activity, sqlite
 from app.server.store.schema import messages, receipts, subscriptions
 
 #: In the order that :func:`message_from_row` takes them.
@@ -86,10 +87,12 @@ def within_budget(rows: Iterable[Any]) -> list[InboxMessage]:
 
 
 def insert(connection: Connection, new: Sequence[NewMessage]) -> None:
-    """Store messages, with one statement however many they are."""
+    """Store messages and count them, with a fixed number of statements however many they are."""
     sqlite.insert_many(connection, messages, new, _INSERT_NAMES)
+    activity.count_messages(connection, map(_SENT, new))
 
 
+_SENT = attrgetter("sender", "target", "created_at")
 _INSERT_NAMES = NewMessage.__struct_fields__
 _BY_ID = select(*MESSAGE_COLUMNS).where(messages.c.id == bindparam("id"))
 _BY_IDS = select(*MESSAGE_COLUMNS).where(messages.c.id.in_(bindparam("ids", expanding=True)))
@@ -132,6 +135,7 @@ def list_history(
     target: str | None = None,
     channel: str | None = None,
     thread: int | None = None,
+    claimed_by: str | None = None,
     words: str | None = None,
 ) -> list[InboxMessage]:
     """Messages, newest first, that match everything given."""
@@ -143,6 +147,7 @@ def list_history(
         (messages.c.target, target),
         (messages.c.channel, channel),
         (messages.c.thread_id, thread),
+        (messages.c.claimed_by, claimed_by),
     ):
         if value is not None:
             statement = statement.where(column == value)

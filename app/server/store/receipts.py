@@ -10,14 +10,16 @@ from app.model import Message, Receipt, ReceiptState
 from app.server.clock import rfc3339_or_none
 
 _LIST = text(
-    """SELECT a.agent_id, q.offered_at, q.offered_by, q.delivered_at, q.delivered_by, q.read_at, q.claimed_at
+    """SELECT a.agent_id, q.offered_at, q.offered_by, q.delivered_at, q.delivered_by, q.read_at, q.claimed_at,
+    q.lost_at, q.lost_to
     FROM (SELECT agent_id FROM subscriptions WHERE topic = :target AND agent_id <> :sender
         UNION SELECT agent_id FROM receipts WHERE message_id = :message) AS a
     LEFT JOIN receipts q ON q.message_id = :message AND q.agent_id = a.agent_id
     WHERE a.agent_id > :after ORDER BY a.agent_id LIMIT :limit"""
 )
 _GET = text(
-    """SELECT agent_id, offered_at, offered_by, delivered_at, delivered_by, read_at, claimed_at FROM receipts
+    """SELECT agent_id, offered_at, offered_by, delivered_at, delivered_by, read_at, claimed_at, lost_at, lost_to
+    FROM receipts
     WHERE message_id = :message AND agent_id = :agent"""
 )
 _OFFERED = text(
@@ -54,7 +56,7 @@ def list_receipts(connection: Connection, message: Message, *, after: str, limit
     params = {"message": message.id, "target": message.to, "sender": message.from_, "after": after, "limit": limit}
     rows: list[Any] = list(connection.execute(_LIST, params))
     if not rows and not after and ":" not in message.to and message.to not in {"broadcast", message.from_}:
-        rows = [(message.to, None, None, None, None, None, None)]  # not registered yet: waiting for it
+        rows = [(message.to, *[None] * 8)]  # not registered yet: waiting for it
     return [_receipt(message, *row) for row in rows]
 
 
@@ -73,6 +75,8 @@ def _receipt(
     delivered_by: str | None,
     read_at: int | None,
     claimed_at: int | None,
+    lost_at: int | None,
+    lost_to: str | None,
 ) -> Receipt:
     state = ReceiptState.QUEUED
     for reached, at in (
@@ -92,4 +96,6 @@ def _receipt(
         delivered_by=delivered_by,
         read_at=rfc3339_or_none(read_at),
         claimed_at=rfc3339_or_none(claimed_at),
+        lost_at=rfc3339_or_none(lost_at),
+        lost_to=lost_to,
     )

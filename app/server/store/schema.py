@@ -113,6 +113,15 @@ Index(
     sqlite_where=_open,
 )
 Index("ix_messages_held", messages.c.claimed_by, messages.c.id, sqlite_where=_held)
+# What people have answered, asked for each message to a human that is unread. The sender is always the same in it, and
+# only there to be named: else SQLite takes ix_messages_thread.
+Index(
+    "ix_messages_answers",
+    messages.c.thread_id,
+    messages.c.sender,
+    messages.c.id,
+    sqlite_where=text("sender = 'human'"),
+)
 
 #: What happened between one message and one recipient. Rows outlive a pruned agent and go with their message.
 receipts = Table(
@@ -126,6 +135,15 @@ receipts = Table(
     Column("delivered_by", Text),
     Column("read_at", BigInteger),
     Column("claimed_at", BigInteger),
+    Column("lost_at", BigInteger),  # when this agent last tried to claim what another held
+    Column("lost_to", Text),  # who held it then
+)
+Index(
+    "ix_receipts_lost",
+    receipts.c.agent_id,
+    receipts.c.lost_at,
+    receipts.c.message_id,
+    sqlite_where=receipts.c.lost_at.is_not(None),
 )
 
 #: The low-water mark: nothing up to ``up_to`` is unread for this agent under this topic. Receipts are the truth; the
@@ -152,6 +170,34 @@ events = Table(
     Column("sender", Text),
     Column("data", Text),
     Column("created_at", BigInteger, nullable=False),
+)
+# Partial, so that an announcement, which is most of the log, is in none of them.
+_of_agents = text("type IN ('agent.registered', 'agent.status', 'agent.removed')")
+_of_claims = text("type IN ('message.claimed', 'message.released')")
+Index("ix_events_agent", events.c.agent_id, events.c.seq, sqlite_where=_of_agents)
+Index("ix_events_claim", events.c.message_id, events.c.seq, sqlite_where=_of_claims)
+Index("ix_events_claimant", events.c.agent_id, events.c.seq, sqlite_where=_of_claims)
+Index("ix_events_released", events.c.type, events.c.seq, sqlite_where=text("type = 'message.released'"))
+
+#: How much happened in each minute, counted in the transactions in which it happened.
+activity = Table(
+    "activity",
+    metadata,
+    Column("minute_at", _Id, primary_key=True, autoincrement=False),
+    Column("messages", BigInteger, nullable=False),
+    Column("claims", BigInteger, nullable=False),
+    Column("lost_claims", BigInteger, nullable=False),
+)
+
+#: Who has sent how much to whom, in stretches of ten minutes. Its key is all there is to it: one B-tree, not two.
+traffic = Table(
+    "traffic",
+    metadata,
+    Column("bucket_at", BigInteger, primary_key=True, autoincrement=False),
+    Column("sender", Text, primary_key=True),
+    Column("target", Text, primary_key=True),
+    Column("messages", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 #: Work items. A task's id is its message's: who knows one number knows both.

@@ -205,6 +205,12 @@ def list_tasks(
     return _page(rows, limit=limit, text=lambda row: row.body or "")
 
 
+def list_newest(connection: Connection, status: TaskStatus, *, limit: int) -> list[TaskRow]:
+    """The newest tasks of an active status."""
+    statement = _ROW.where(tasks.c.status == status.value, tasks.c.closed_at.is_(None))
+    return [_row(tuple(row)) for row in connection.execute(statement.order_by(tasks.c.id.desc()).limit(limit))]
+
+
 def _page(rows: Iterable[R], *, limit: int, text: Callable[[R], str]) -> tuple[list[R], bool]:
     """As many as a page may hold, a few large ones or many small ones; and whether there are more."""
     page: list[R] = []

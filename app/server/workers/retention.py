@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from app.server.services import messages
 from app.server.services.bus import Bus
+from app.server.store import activity, idempotency, retention, sessions, sqlite
 from app.server.store import agents as agent_store
 from app.server.store import events as log
-from app.server.store import idempotency, retention, sessions, sqlite
 from app.server.workers.periodic import Periodic
 
 #: Rows per transaction. Each is one commit that senders may have to wait for: a few milliseconds.
@@ -45,6 +45,8 @@ def sweep(bus: Bus, *, stopping: Callable[[], bool] = lambda: False) -> None:
         while go_on() and bus.store.write(lambda c: retention.delete_old_tasks(c, cutoff_ms=cutoff, limit=TASK_STEP)):
             pass
         while go_on() and bus.store.write(lambda c: retention.delete_old_events(c, cutoff_ms=cutoff, limit=STEP)):
+            pass
+        while go_on() and bus.store.write(lambda c: activity.delete_some(c, cutoff_ms=cutoff, limit=STEP)):
             pass
     until = now - messages.IDEMPOTENCY_MS
     while go_on() and bus.store.write(lambda c: idempotency.delete_some(c, until_ms=until, limit=STEP)) == STEP:
