@@ -41,6 +41,7 @@ COMMANDS = {
     "label": "agents",
     "backup": "storage",
     "restore": "storage",
+    "demo": "demo",
 }
 
 
