@@ -20,6 +20,9 @@ unexport HOME
 endif
 
 PIP := .venv/bin/python -m pip --quiet --quiet --disable-pip-version-check --no-input
+# The tools of packaging/web, run by the Node that .venv brings.
+WEB := .venv/bin/node .venv/web/node_modules
+PRETTIER := --config packaging/web/prettier.json 'static/**/*.js' '!static/vendor/**'
 # Programs that some tests drive, as `command:Debian package`.
 TEST_PROGRAMS := chromium:chromium curl:curl faketime:faketime
 
@@ -29,7 +32,7 @@ help: ## this list
 run: .venv/.ready ## set up what is needed and serve on http://127.0.0.1:4850
 	@exec .venv/bin/agent-relay $(ARGS)
 
-test: .venv/.ready-test ## set up what is needed and run every test
+test: .venv/.ready-test .venv/.ready-web ## set up what is needed and run every test
 	@missing=; for want in $(TEST_PROGRAMS); do \
 	  command -v "$${want%%:*}" >/dev/null || missing="$$missing $${want#*:}"; \
 	done; \
@@ -45,20 +48,24 @@ test: .venv/.ready-test ## set up what is needed and run every test
 	fi
 	@.venv/bin/python -m pytest -n auto $(ARGS)
 
-check: .venv/.ready-check ## lint, format, types and import rules; changes nothing
+check: .venv/.ready-check .venv/.ready-web ## lint, format, types and import rules; changes nothing
 	@status=0; \
 	.venv/bin/ruff check --output-format=concise || status=1; \
 	.venv/bin/ruff format --check || status=1; \
 	.venv/bin/mypy || status=1; \
 	.venv/bin/lint-imports --no-logo || status=1; \
+	$(WEB)/typescript/bin/tsc --project packaging/web || status=1; \
+	$(WEB)/prettier/bin/prettier.cjs $(PRETTIER) --check || status=1; \
+	.venv/bin/python packaging/vendor.py --check || status=1; \
 	exit $$status
 
 bench: .venv/.ready-bench ## measure; prints a table and writes JSON
 	@exec .venv/bin/python -m bench $(ARGS)
 
-format: .venv/.ready-check ## put the code into shape
+format: .venv/.ready-check .venv/.ready-web ## put the code into shape
 	@.venv/bin/ruff check --fix --quiet || true
 	@.venv/bin/ruff format
+	@$(WEB)/prettier/bin/prettier.cjs $(PRETTIER) --write --log-level warn
 
 clean: ## remove .venv and everything that tools left
 	@rm -rf .venv build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis .pytest_cache
@@ -101,4 +108,14 @@ FORCE:
 .venv/.ready-test .venv/.ready-check .venv/.ready-bench: .venv/.ready .venv/.pip
 	@echo "make: installing what $(subst .venv/.ready-,make ,$@) needs (once)"
 	@$(PIP) install $(GROUPS)
+	@touch $@
+
+# The dashboard itself needs no Node: it is for what checks it, and for the accessibility rules that its tests apply. Node comes
+# as a Python package, so that it needs neither root nor a distribution that has a recent one.
+.venv/.ready-web: packaging/web/package.json packaging/web/package-lock.json .venv/.pip
+	@echo "make: installing what checks the dashboard (once)"
+	@$(PIP) install --group web
+	@mkdir -p .venv/web
+	@cp packaging/web/package.json packaging/web/package-lock.json .venv/web
+	@PATH="$$(pwd -P)/.venv/bin:$$PATH"; cd .venv/web; npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >.install.log 2>&1 || { cat .install.log >&2; exit 1; }
 	@touch $@

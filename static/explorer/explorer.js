@@ -54,19 +54,30 @@ function withoutNull(schema) {
   const options = whole.anyOf ?? whole.oneOf;
   if (!options) return [whole, false];
   const left = options.filter((option) => option.type !== "null");
-  if (left.length === 1) return [{ ...resolve(left[0]), ...("default" in whole ? { default: whole.default } : {}) }, left.length < options.length];
+  if (left.length === 1)
+    return [
+      { ...resolve(left[0]), ...("default" in whole ? { default: whole.default } : {}) },
+      left.length < options.length,
+    ];
   return [{ ...whole, options: left }, left.length < options.length];
 }
 
 function kindOf(schema) {
   const [core, nullable] = withoutNull(schema);
   let kind;
-  if (core.options) kind = [...core.options].sort((a, b) => (resolve(a).type === "array") - (resolve(b).type === "array")).map(kindOf).join(" or ");
+  if (core.options)
+    kind = [...core.options]
+      .sort((a, b) => (resolve(a).type === "array") - (resolve(b).type === "array"))
+      .map(kindOf)
+      .join(" or ");
   else if (core.enum) kind = core.enum.map((word) => JSON.stringify(word)).join(" | ");
-  else if (core.type === "array") kind = `array${range(core.minItems, core.maxItems, "items")} of ${kindOf(core.items ?? {})}`;
+  else if (core.type === "array")
+    kind = `array${range(core.minItems, core.maxItems, "items")} of ${kindOf(core.items ?? {})}`;
   else if (core.type === "object" && core.properties) kind = core.title ?? "object";
-  else if (core.type === "string") kind = `${core.format ?? "string"}${range(core.minLength, core.maxLength, "characters")}`;
-  else if (core.type === "integer" || core.type === "number") kind = `${core.type}${range(core.minimum, core.maximum, "")}`;
+  else if (core.type === "string")
+    kind = `${core.format ?? "string"}${range(core.minLength, core.maxLength, "characters")}`;
+  else if (core.type === "integer" || core.type === "number")
+    kind = `${core.type}${range(core.minimum, core.maximum, "")}`;
   else kind = core.type ?? "any";
   return nullable ? `${kind} or null` : kind;
 }
@@ -95,8 +106,10 @@ function fieldItem(name, schema, { mark = "", seen = [], asked = true } = {}) {
   const inner = objectsIn(core).filter((found) => !seen.includes(found.title));
   const described = core.description && !(core.type === "object" || core.enum) ? core.description : "";
   return el(
-    "li", {},
-    el("code", { class: "name" }, name), " ",
+    "li",
+    {},
+    el("code", { class: "name" }, name),
+    " ",
     mark ? el("span", { class: "mark" }, `${mark} `) : null,
     el("span", { class: "kind" }, [kindOf(schema), described, ...notes].filter(Boolean).join(" · ")),
     ...inner.map((found) => fieldList(found, { seen, asked })),
@@ -111,7 +124,13 @@ function fieldList(schema, { seen = [], asked }) {
     if (asked) return needed.has(name) ? "required" : "";
     return needed.has(name) || "default" in resolve(schema.properties[name]) ? "" : "where it applies";
   };
-  return el("ul", { class: "fields" }, ...Object.entries(schema.properties).map(([name, part]) => fieldItem(name, part, { mark: mark(name), seen: path, asked })));
+  return el(
+    "ul",
+    { class: "fields" },
+    ...Object.entries(schema.properties).map(([name, part]) =>
+      fieldItem(name, part, { mark: mark(name), seen: path, asked }),
+    ),
+  );
 }
 
 function exampleOf(schema) {
@@ -121,7 +140,8 @@ function exampleOf(schema) {
   if (core.options) return exampleOf(core.options[0]);
   if (core.enum) return core.enum[0];
   if (core.type === "array") return [exampleOf(core.items ?? {})];
-  if (core.type === "object") return Object.fromEntries((core.required ?? []).map((name) => [name, exampleOf(core.properties[name])]));
+  if (core.type === "object")
+    return Object.fromEntries((core.required ?? []).map((name) => [name, exampleOf(core.properties[name])]));
   if (core.type === "integer" || core.type === "number") return core.minimum ?? 0;
   if (core.type === "boolean") return false;
   return core.type === "string" ? "text" : null;
@@ -140,7 +160,11 @@ async function load() {
   }
   if (answer.status === 401) {
     const wrong = token.value !== "";
-    tell(notice, wrong ? "The relay does not take this token." : "This relay asks for its token: type it in above and press Use.", wrong);
+    tell(
+      notice,
+      wrong ? "The relay does not take this token." : "This relay asks for its token: type it in above and press Use.",
+      wrong,
+    );
     if (document.activeElement === document.body) token.focus();
     return;
   }
@@ -175,25 +199,63 @@ function show() {
   for (const [tag, entries] of byTag) {
     if (!entries.length) continue;
     $("contents").append(
-      el("section", { class: "group" }, el("h2", {}, tag), el("ul", {}, ...entries.map((entry) =>
-        el("li", { "data-words": words(entry) }, el("a", { href: `#op-${entry.operation.operationId}` }, badge(entry.method), el("span", {}, ...shortPath(entry.path))))))),
+      el(
+        "section",
+        { class: "group" },
+        el("h2", {}, tag),
+        el(
+          "ul",
+          {},
+          ...entries.map((entry) =>
+            el(
+              "li",
+              { "data-words": words(entry) },
+              el(
+                "a",
+                { href: `#op-${entry.operation.operationId}` },
+                badge(entry.method),
+                el("span", {}, ...shortPath(entry.path)),
+              ),
+            ),
+          ),
+        ),
+      ),
     );
     $("operations").append(
-      el("section", { class: "group", "aria-labelledby": `tag-${tag}` }, el("h2", { id: `tag-${tag}` }, tag), ...entries.map(operationDetails)),
+      el(
+        "section",
+        { class: "group", "aria-labelledby": `tag-${tag}` },
+        el("h2", { id: `tag-${tag}` }, tag),
+        ...entries.map(operationDetails),
+      ),
     );
   }
 }
 
 /** A path for a narrow column, which may break before a slash. */
-const shortPath = (path) => path.replace(/^\/api/, "").replace(/\{\w+_id\}/, "{id}").split("/").slice(1).flatMap((part) => [el("wbr"), `/${part}`]);
-const words = ({ path, method, operation }) => `${method} ${path} ${operation.operationId} ${operation.summary ?? ""} ${operation.description ?? ""}`.toLowerCase();
+const shortPath = (path) =>
+  path
+    .replace(/^\/api/, "")
+    .replace(/\{\w+_id\}/, "{id}")
+    .split("/")
+    .slice(1)
+    .flatMap((part) => [el("wbr"), `/${part}`]);
+const words = ({ path, method, operation }) =>
+  `${method} ${path} ${operation.operationId} ${operation.summary ?? ""} ${operation.description ?? ""}`.toLowerCase();
 const badge = (method) => el("span", { class: `method ${method}` }, method.toUpperCase());
 
 function operationDetails(entry) {
   const { path, method, operation } = entry;
   const details = el(
-    "details", { class: "operation", id: `op-${operation.operationId}`, "data-words": words(entry) },
-    el("summary", {}, badge(method), el("span", { class: "path" }, path), el("span", { class: "says" }, ...prose(operation.summary ?? ""))),
+    "details",
+    { class: "operation", id: `op-${operation.operationId}`, "data-words": words(entry) },
+    el(
+      "summary",
+      {},
+      badge(method),
+      el("span", { class: "path" }, path),
+      el("span", { class: "says" }, ...prose(operation.summary ?? "")),
+    ),
   );
   details.addEventListener("toggle", () => {
     if (details.open && details.childElementCount === 1) details.append(inside(entry));
@@ -205,22 +267,47 @@ function inside(entry) {
   const { operation } = entry;
   const facts = el("div", { class: "facts" });
   const parameters = operation.parameters ?? [];
-  for (const [place, title] of [["path", "In the path"], ["query", "Query"]]) {
+  for (const [place, title] of [
+    ["path", "In the path"],
+    ["query", "Query"],
+  ]) {
     const these = parameters.filter((parameter) => parameter.in === place);
-    if (these.length) facts.append(el("h4", {}, title), el("ul", { class: "fields" }, ...these.map((p) => fieldItem(p.name, p.schema, { mark: p.required ? "required" : "" }))));
+    if (these.length)
+      facts.append(
+        el("h4", {}, title),
+        el(
+          "ul",
+          { class: "fields" },
+          ...these.map((p) => fieldItem(p.name, p.schema, { mark: p.required ? "required" : "" })),
+        ),
+      );
   }
   const headers = HEADERS[operation.operationId] ?? [];
-  if (headers.length) facts.append(el("h4", {}, "Headers"), el("ul", { class: "fields" }, ...headers.map((name) => fieldItem(name, { type: "string" }))));
+  if (headers.length)
+    facts.append(
+      el("h4", {}, "Headers"),
+      el("ul", { class: "fields" }, ...headers.map((name) => fieldItem(name, { type: "string" }))),
+    );
   const body = bodySchema(operation);
   if (body) {
     const kinds = kindOf(body);
-    facts.append(el("h4", {}, "Body: ", el("span", { class: "quiet" }, kinds)), ...unique(objectsIn(body)).map((schema) => fieldList(schema, { asked: true })));
+    facts.append(
+      el("h4", {}, "Body: ", el("span", { class: "quiet" }, kinds)),
+      ...unique(objectsIn(body)).map((schema) => fieldList(schema, { asked: true })),
+    );
   }
   facts.append(el("h4", {}, "Answers"), answers(operation));
-  return el("div", { class: "inside" }, operation.description ? el("p", {}, ...prose(operation.description)) : null, facts, tryIt(entry));
+  return el(
+    "div",
+    { class: "inside" },
+    operation.description ? el("p", {}, ...prose(operation.description)) : null,
+    facts,
+    tryIt(entry),
+  );
 }
 
-const unique = (schemas) => schemas.filter((schema, index) => schemas.findIndex((other) => other.title === schema.title) === index);
+const unique = (schemas) =>
+  schemas.filter((schema, index) => schemas.findIndex((other) => other.title === schema.title) === index);
 const bodySchema = (operation) => operation.requestBody?.content?.["application/json"]?.schema;
 
 function answers(operation) {
@@ -236,12 +323,31 @@ function answers(operation) {
     const objects = schema ? unique(objectsIn(schema)) : [];
     list.append(
       objects.length
-        ? el("li", {}, el("details", {}, el("summary", {}, ...title, " ", el("span", { class: "quiet" }, kindOf(schema))), ...objects.map((found) => fieldList(found, { asked: false }))))
+        ? el(
+            "li",
+            {},
+            el(
+              "details",
+              {},
+              el("summary", {}, ...title, " ", el("span", { class: "quiet" }, kindOf(schema))),
+              ...objects.map((found) => fieldList(found, { asked: false })),
+            ),
+          )
         : el("li", {}, ...title),
     );
   }
   if (problems.length) {
-    list.append(el("li", {}, "Problems: ", ...problems.flatMap((status, index) => [index ? ", " : "", $(`status-${status}`) ? el("a", { href: `#status-${status}` }, status) : status])));
+    list.append(
+      el(
+        "li",
+        {},
+        "Problems: ",
+        ...problems.flatMap((status, index) => [
+          index ? ", " : "",
+          $(`status-${status}`) ? el("a", { href: `#status-${status}` }, status) : status,
+        ]),
+      ),
+    );
   }
   return list;
 }
@@ -264,24 +370,38 @@ function tryIt(entry) {
     control.id = id(`${place}-${name}`);
     control.dataset.name = name;
     controls.push({ name, place, control });
-    inputs.append(el("label", { for: control.id }, name, required ? el("span", { class: "mark" }, " required") : null), control);
+    inputs.append(
+      el("label", { for: control.id }, name, required ? el("span", { class: "mark" }, " required") : null),
+      control,
+    );
   };
   for (const parameter of operation.parameters ?? []) {
     add(parameter.name, parameter.in, parameterControl(parameter), parameter.required);
   }
-  for (const name of HEADERS[operation.operationId] ?? []) add(name, "header", el("input", { autocomplete: "off", spellcheck: "false" }), false);
+  for (const name of HEADERS[operation.operationId] ?? [])
+    add(name, "header", el("input", { autocomplete: "off", spellcheck: "false" }), false);
   const schema = bodySchema(operation);
   let body = null;
   if (schema) {
     const example = JSON.stringify(EXAMPLES[operation.operationId] ?? exampleOf(schema), null, 2);
-    body = el("textarea", { id: id("body"), spellcheck: "false", autocomplete: "off", rows: Math.min(14, example.split("\n").length + 1) });
+    body = el("textarea", {
+      id: id("body"),
+      spellcheck: "false",
+      autocomplete: "off",
+      rows: Math.min(14, example.split("\n").length + 1),
+    });
     body.value = example;
     inputs.append(el("label", { class: "wide", for: body.id }, "body"), el("div", { class: "wide" }, body));
   }
   const isStream = operation.operationId === "stream_events";
   const send = el("button", { class: "main", type: "submit" }, isStream ? "Watch" : "Send");
   const stop = el("button", { type: "button", disabled: true }, isStream ? "Stop" : "Cancel");
-  const result = el("div", { class: "result", role: "region", "aria-label": `Answer to ${method.toUpperCase()} ${path}`, hidden: true });
+  const result = el("div", {
+    class: "result",
+    role: "region",
+    "aria-label": `Answer to ${method.toUpperCase()} ${path}`,
+    hidden: true,
+  });
   let running = null;
   stop.addEventListener("click", () => running?.abort());
 
@@ -296,10 +416,22 @@ function tryIt(entry) {
       else if (value !== "") headers[name] = value;
     }
     if (body?.value.trim()) headers["Content-Type"] = "application/json";
-    return { url: query.size ? `${url}?${query}` : url, method: method.toUpperCase(), headers, body: body?.value.trim() ? body.value : undefined };
+    return {
+      url: query.size ? `${url}?${query}` : url,
+      method: method.toUpperCase(),
+      headers,
+      body: body?.value.trim() ? body.value : undefined,
+    };
   };
 
-  const form = el("form", { class: "try", autocomplete: "off", novalidate: true }, el("h4", {}, "Try it"), inputs, el("div", { class: "buttons" }, send, stop), result);
+  const form = el(
+    "form",
+    { class: "try", autocomplete: "off", novalidate: true },
+    el("h4", {}, "Try it"),
+    inputs,
+    el("div", { class: "buttons" }, send, stop),
+    result,
+  );
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const empty = controls.find(({ place, control }) => place === "path" && !control.value.trim());
@@ -335,8 +467,18 @@ function tryIt(entry) {
 function parameterControl({ name, schema, in: place }) {
   const [core] = withoutNull(schema);
   const options = core.enum ?? (core.type === "boolean" ? ["true", "false"] : null);
-  if (options) return el("select", {}, el("option", { value: "" }, "—"), ...options.map((word) => el("option", { value: word }, word)));
-  const input = el("input", { autocomplete: "off", spellcheck: "false", inputmode: core.type === "integer" ? "numeric" : undefined });
+  if (options)
+    return el(
+      "select",
+      {},
+      el("option", { value: "" }, "—"),
+      ...options.map((word) => el("option", { value: word }, word)),
+    );
+  const input = el("input", {
+    autocomplete: "off",
+    spellcheck: "false",
+    inputmode: core.type === "integer" ? "numeric" : undefined,
+  });
   if (place === "path") {
     input.value = known[name] ?? "";
     input.dataset.known = name;
@@ -353,7 +495,13 @@ async function callOnce(call, signal, result, declared) {
   let answer;
   let text;
   try {
-    answer = await fetch(call.url, { method: call.method, headers: call.headers, body: call.body, signal, cache: "no-store" });
+    answer = await fetch(call.url, {
+      method: call.method,
+      headers: call.headers,
+      body: call.body,
+      signal,
+      cache: "no-store",
+    });
     text = await answer.text();
   } catch (error) {
     status.classList.add("bad");
@@ -367,7 +515,14 @@ async function callOnce(call, signal, result, declared) {
   if (text) {
     const parsed = asJson(text);
     if (answer.ok) remember(parsed);
-    result.insertBefore(el("pre", { tabindex: 0, "aria-label": "Body of the answer" }, parsed === undefined ? text : JSON.stringify(parsed, null, 2)), result.lastChild);
+    result.insertBefore(
+      el(
+        "pre",
+        { tabindex: 0, "aria-label": "Body of the answer" },
+        parsed === undefined ? text : JSON.stringify(parsed, null, 2),
+      ),
+      result.lastChild,
+    );
   }
 }
 
@@ -380,7 +535,9 @@ const asJson = (text) => {
 };
 
 function headersLine(answer) {
-  const shown = SHOWN_HEADERS.filter((name) => answer.headers.has(name)).map((name) => `${name}: ${answer.headers.get(name)}`);
+  const shown = SHOWN_HEADERS.filter((name) => answer.headers.has(name)).map(
+    (name) => `${name}: ${answer.headers.get(name)}`,
+  );
   return el("p", { class: "heads mono" }, shown.join(" · "));
 }
 
@@ -409,7 +566,12 @@ function curlLine({ url, method, headers, body }) {
     parts.push("-d", quote(parsed === undefined ? body : JSON.stringify(parsed)));
   }
   if (url.startsWith("/api/events")) parts.splice(1, 0, "-N");
-  return el("details", {}, el("summary", {}, "As a curl command"), el("pre", { tabindex: 0 }, [...parts, quote(location.origin + url)].join(" ")));
+  return el(
+    "details",
+    {},
+    el("summary", {}, "As a curl command"),
+    el("pre", { tabindex: 0 }, [...parts, quote(location.origin + url)].join(" ")),
+  );
 }
 
 // -- watching ---------------------------------------------------------------------------------------------------------
@@ -444,7 +606,9 @@ async function watch(call, signal, result) {
   } catch (error) {
     status.classList.remove("good");
     status.classList.toggle("bad", !signal.aborted);
-    status.textContent = signal.aborted ? `Stopped after ${count} ${count === 1 ? "event" : "events"}.` : `The stream broke off: ${error.message}`;
+    status.textContent = signal.aborted
+      ? `Stopped after ${count} ${count === 1 ? "event" : "events"}.`
+      : `The stream broke off: ${error.message}`;
   }
 }
 
@@ -496,7 +660,8 @@ function filter() {
     item.hidden = !wanted.every((word) => item.dataset.words.includes(word));
     if (!item.hidden && item instanceof HTMLDetailsElement) left += 1;
   }
-  for (const group of document.querySelectorAll(".group")) group.hidden = !group.querySelector("[data-words]:not([hidden])");
+  for (const group of document.querySelectorAll(".group"))
+    group.hidden = !group.querySelector("[data-words]:not([hidden])");
   if (api) tell($("notice"), left || !wanted.length ? "" : "No operation has these words.");
 }
 

@@ -2,50 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
+from tests.browser.conftest import MakePage
 from tests.conftest import MakeRelay
 from tests.factories import Relay, answer, make_agent, make_message, unique
-
-CHROMIUM = shutil.which("chromium")
-ARGS = [
-    "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync",
-]  # fmt: skip
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A page on which any error fails the test. ``allowed_console`` marks what a test provokes."""
-    context = browser.new_context()
-    page = context.new_page()
-    problems: list[str] = []
-    page.on("console", lambda message: problems.append(message.text) if message.type in {"error", "warning"} else None)
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.add_init_script("addEventListener('securitypolicyviolation', e => console.error(`refused: ${e.blockedURI}`))")
-    yield page
-    context.close()
-    marker = request.node.get_closest_marker("usefixtures")
-    provoked = "401" if marker and "provokes_401" in marker.args else None
-    assert [text for text in problems if provoked is None or provoked not in text] == []
-
-
-@pytest.fixture
-def provokes_401() -> None:
-    """The browser itself notes each refused call in the console."""
 
 
 def operation(page: Page, name: str) -> Page:
@@ -70,8 +32,6 @@ def test_it_is_where_a_problems_type_points(page: Page, relay: Relay) -> None:
     kind = relay.get(f"/agents/{unique('nobody')}").json()["type"]
     page.goto(relay.url + kind)
     expect(page.locator("#agent-not-found")).to_be_in_viewport()
-    page.goto(relay.url)
-    assert page.url == f"{relay.url}/explorer"
 
 
 def test_trying_to_register_answers_201(page: Page, relay: Relay) -> None:
@@ -121,8 +81,8 @@ def test_watching_shows_events_as_they_come(page: Page, relay: Relay) -> None:
     expect(form.get_by_role("status")).to_have_text("Stopped after 1 event.")
 
 
-@pytest.mark.usefixtures("provokes_401")
-def test_with_a_token_it_asks_and_keeps_it_to_itself(page: Page, make_relay: MakeRelay) -> None:
+def test_with_a_token_it_asks_and_keeps_it_to_itself(make_page: MakePage, make_relay: MakeRelay) -> None:
+    page = make_page(allow="401")
     relay = make_relay(AGENT_RELAY_TOKEN="a-long-random-text")
     assert relay.get("/docs").status_code == 401
     page.goto(f"{relay.url}/explorer")
