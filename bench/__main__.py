@@ -13,7 +13,7 @@ from pathlib import Path
 from bench import report
 from bench.process import work_folder
 from bench.report import Figure, Outcome
-from bench.scenarios import commands, history, idle, post, race, sockets, streams, tasks
+from bench.scenarios import commands, dashboard, history, idle, post, race, sockets, streams, tasks
 from bench.scenarios.base import Run
 
 SCENARIOS: dict[str, Callable[[Run], list[Figure]]] = {
@@ -23,6 +23,7 @@ SCENARIOS: dict[str, Callable[[Run], list[Figure]]] = {
     "race": race.run,
     "tasks": tasks.run,
     "history": history.run,
+    "dashboard": dashboard.run,
     "commands": commands.run,
     "idle": idle.run,
 }
