@@ -5,7 +5,7 @@ SHELL := /bin/sh
 .SHELLFLAGS := -eu -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check bench format clean FORCE
+.PHONY: help run test check bench screenshots format clean FORCE
 
 # Which Python makes .venv; when empty, the first of the names in `.venv/.made-in` that is 3.11 or newer.
 PYTHON ?=
@@ -27,7 +27,7 @@ PRETTIER := --config packaging/web/prettier.json 'static/**/*.js' '!static/vendo
 TEST_PROGRAMS := chromium:chromium curl:curl faketime:faketime
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 run: .venv/.ready ## set up what is needed and serve on http://127.0.0.1:4850
 	@exec .venv/bin/agent-relay $(ARGS)
@@ -61,6 +61,9 @@ check: .venv/.ready-check .venv/.ready-web ## lint, format, types and import rul
 
 bench: .venv/.ready-bench ## measure; prints a table and writes JSON
 	@exec .venv/bin/python -m bench $(ARGS)
+
+screenshots: .venv/.ready-test ## take the pictures in docs/images anew, of agent-relay demo
+	@exec .venv/bin/python packaging/screenshots.py
 
 format: .venv/.ready-check .venv/.ready-web ## put the code into shape
 	@.venv/bin/ruff check --fix --quiet || true

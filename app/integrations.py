@@ -46,13 +46,14 @@ class Integration:
 
     @property
     def shown_callback_url(self) -> str | None:
-        """Where its callbacks go, without user, password, query and fragment, which may be secrets."""
+        """Where its callbacks go: the host. User, path and query may be secrets, as those of many chat hooks are."""
         from urllib.parse import urlsplit, urlunsplit
 
         if self.callback_url is None:
             return None
         parts = urlsplit(self.callback_url)
-        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+        path = "/…" if parts.path.strip("/") or parts.query else parts.path
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], path, "", ""))
 
     def may(self, scope: str) -> bool:
         """Whether it has this scope."""

@@ -27,6 +27,10 @@ logger = logging.getLogger(__name__)
 LINE_S, WORK_S, INCIDENT_S, STEP_S, SIGN_OF_LIFE_S, STATUS_S, RACE_S = 1.2, 11.0, 10.0, 8.0, 20.0, 4.0, 1.5
 #: From the human's message to its being read, and to the answer. These keep their pace.
 READ_S, ANSWER_S = 0.5, 1.3
+#: How long an agent is away, so that the relay sees it go (STALE_TTL_MS in app/demo/child.py), and when the first goes.
+NAP_S, FIRST_NAP_S = 240.0, 15.0
+#: With fewer agents than this nobody goes away.
+_ENOUGH = 8
 #: How many conversations go on at a time.
 _AT_ONCE = 4
 
@@ -57,6 +61,7 @@ class Show:
         listener.start()
         for number, agent in enumerate(self._stage.cast):
             self._in(SIGN_OF_LIFE_S * number / len(self._stage.cast), partial(self._sign_of_life, agent))
+        self._in(FIRST_NAP_S, self._fall_asleep, keeps_pace=True)
         self._again(self._line, LINE_S)
         self._again(self._work, WORK_S)
         self._again(self._incident, INCIDENT_S)
@@ -108,7 +113,25 @@ class Show:
 
     def _sign_of_life(self, agent: Agent) -> None:
         self._in(SIGN_OF_LIFE_S, lambda: self._sign_of_life(agent), keeps_pace=True)
-        self._stage.client.heartbeat(agent.id)
+        if agent in self._stage.cast:
+            self._stage.client.heartbeat(agent.id)
+
+    def _fall_asleep(self) -> None:
+        """Somebody's machine is closed: its agent is stale, then offline, and then it is back."""
+        self._in(NAP_S * 1.5, self._fall_asleep, keeps_pace=True)
+        if len(self._stage.cast) < _ENOUGH:
+            return
+        agent = self._rng.choice(self._stage.cast[_ENOUGH // 2 :])
+        self._stage.cast.remove(agent)
+        self._talks = [talk for talk in self._talks if agent not in {talk.a, talk.b}]
+        self._in(NAP_S, partial(self._wake_up, agent), keeps_pace=True)
+
+    def _wake_up(self, agent: Agent) -> None:
+        self._stage.cast.append(agent)
+        self._stage.client.heartbeat(agent.id, status=ReportedStatus.ONLINE)
+        for message in self._stage.client.inbox(agent.id, limit=100).messages:
+            if message.from_ == HUMAN and message.to == agent.id:
+                self._heard(message)
 
     def _status(self) -> None:
         agent = self._rng.choice(self._stage.cast)

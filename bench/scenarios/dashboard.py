@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -57,7 +58,8 @@ new MutationObserver(() => {
 def run(run: Run) -> list[Figure]:
     """Now, with 200 agents and 100,000 messages behind it."""
     if shutil.which("chromium") is None:
-        raise SystemExit("bench: the dashboard is measured in chromium, which is not installed")
+        print("bench: dashboard: NOT MEASURED: there is no chromium (make test installs it)", file=sys.stderr)
+        return []
     with run.relay() as relay, sync_playwright() as playwright:
         _fill(relay.address, run.pick(100_000, 5_000))
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=_ARGS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -152,6 +153,53 @@ def test_a_demo_that_is_killed_takes_its_relay_with_it(demo: Demo) -> None:
     running.process.kill()
     running.process.wait(10)
     wait_until(lambda: not alive(relay), "its relay ends")
+    wait_until(lambda: not running.left(), "its folder goes with it")
+
+
+def test_a_task_that_waits_for_the_human_goes_on_once_there_is_an_answer(demo: Demo) -> None:
+    running = demo("--messages", "0")
+    url = running.url()
+    task = running.get("/tasks?status=blocked")["tasks"][0]
+    found = running.get("/messages?to=human&limit=100")["messages"]
+    question = next(message for message in found if f"task {task['id']}:" in message["body"])
+    answer = {"from": "human", "to": question["from"], "body": "In the new period.", "replyTo": question["id"]}
+    assert requests.post(f"{url}/api/messages", json=answer, timeout=10).status_code == 201
+
+    def goes_on() -> bool:
+        return bool(running.get(f"/tasks/{task['id']}")["status"] in {"in_progress", "done"})
+
+    wait_until(goes_on, "the task goes on")
+
+
+def test_the_browser_is_opened_for_whoever_sits_at_a_terminal(tmp_path: Path) -> None:
+    """A real pseudo-terminal, and a program of our own in the browser's place."""
+    opened, browser = tmp_path / "opened", tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\nprintf %s "$1" > "{opened}.new"; mv "{opened}.new" "{opened}"\n')
+    browser.chmod(0o700)
+    (tmp_path / "tmp").mkdir()
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "app", "demo", "--agents", "1", "--messages", "0"],
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp_path),
+            "TMPDIR": str(tmp_path / "tmp"),
+            "PYTHONPATH": str(ROOT),
+            "DISPLAY": ":99",
+            "BROWSER": f"{browser} %s",
+        },
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    try:
+        wait_until(opened.exists, "the browser is called", timeout_s=60)
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/?", opened.read_text())
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
+        os.close(theirs)
+        os.close(ours)
 
 
 def test_a_relay_that_ends_by_itself_ends_the_demo(demo: Demo) -> None:

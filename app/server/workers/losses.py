@@ -37,7 +37,11 @@ class LossRecorder:
             self._losses.wake.wait()
             self._stop.wait(GATHER_S)
             self._losses.wake.clear()
-            try:
-                self._losses.write()
-            except Exception:
-                logger.exception("lost claims were not noted", extra={"action": "worker.error"})
+            self._write()
+        self._write()  # whoever lost while the last ones were written
+
+    def _write(self) -> None:
+        try:
+            self._losses.write()
+        except Exception:
+            logger.exception("lost claims were not noted", extra={"action": "worker.error"})

@@ -80,9 +80,11 @@ const FEED_AT_START = 150;
 /** @typedef {LiveEvent & {at: string}} FeedLine */
 /** Newest first. @type {import("../../vendor/signals.js").Signal<FeedLine[]>} */
 export const feed = signal([]);
-/** How the start goes: the first snapshot is there, or why not. */
+/** How the start goes: the relay has answered, and the page follows what happens; or why not. */
 export const ready = signal(false);
 export const startProblem = signal(/** @type {Problem | null} */ (null));
+/** All agents and tasks are there: until then nobody can say that there are none. */
+export const complete = signal(false);
 /** @type {import("../../vendor/signals.js").Signal<import("./types.js").Stats | null>} */
 export const stats = signal(null);
 
@@ -90,36 +92,44 @@ export const online = computed(
   () => agents.all().filter((agent) => agent.status !== "offline" && agent.status !== "stale").length,
 );
 
-/** Take the first snapshot and listen from there on. */
+/** Take a first look and listen from there on; agents and tasks follow as soon as they come. */
 export async function start() {
-  const first = await snapshot();
-  const since = Math.max(first.eventFloor, first.eventSeq - FEED_AT_START);
-  known = first.eventSeq;
+  const first = await look();
   ready.value = true;
-  listen(since, {
-    events: take,
-    reset: async () => void (known = (await retried(snapshot)).eventSeq),
-    resumed: refreshAll,
+  const since = Math.max(first.eventFloor, first.eventSeq - FEED_AT_START);
+  listen(since, { events: take, reset: () => retried(async () => (await look(), await fill())), resumed: refreshAll });
+  await retried(fill);
+  batch(() => {
+    complete.value = true;
+    for (const event of early) apply(event);
   });
+  early = [];
 }
 
 /** Events up to here are in the snapshot: of them only the feed takes notice. */
 let known = 0;
+/** What has happened while agents and tasks were on their way. @type {LiveEvent[]} */
+let early = [];
 
-/** @returns {Promise<import("./types.js").Stats>} as they were before anything else was read */
-async function snapshot() {
+/** How it stands, and with which event: read before everything else, so that nothing later is missed. */
+async function look() {
+  /** @type {import("./types.js").Stats} */
   const first = await get("/stats");
+  known = first.eventSeq;
+  stats.value = first;
+  return first;
+}
+
+async function fill() {
   const [cards, active, closed] = await Promise.all([
     pages("/agents", "agents", "after"),
     pages(`/tasks?status=${ACTIVE.join(",")}`, "tasks", "before"),
     get(`/tasks?status=${CLOSED.join(",")}&limit=100`),
   ]);
   batch(() => {
-    stats.value = first;
     agents.replace(cards);
     tasks.replace([...active, ...closed.tasks]);
   });
-  return first;
 }
 
 /** Every page of a list, up to 5,000 things. @param {string} path @param {string} key @param {string} cursor */
@@ -161,7 +171,8 @@ function take(events) {
   for (const event of events) {
     lines.push({ ...event, at: momentOf(event) });
     if (event.id <= known) continue;
-    apply(event);
+    if (complete.peek()) apply(event);
+    else early.push(event);
   }
   lines.reverse();
   feed.value = [...lines, ...feed.peek()].slice(0, FEED_LENGTH);

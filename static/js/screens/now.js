@@ -1,6 +1,6 @@
 /** Now: how it stands, what happens, and what needs a human. */
 import { html, useMemo, useRef, useState, useEffect } from "../lib.js";
-import { feed, FEED_LENGTH, stats, online, agents, useResource } from "../core/data.js";
+import { feed, FEED_LENGTH, stats, useResource } from "../core/data.js";
 import { number, plural, secondsOf, fullTime } from "../core/format.js";
 import { address, filters } from "../core/router.js";
 import { readable, firstLine } from "../core/text.js";
@@ -58,11 +58,13 @@ export function Now() {
 function Tiles({ activity }) {
   const here = stats.value;
   if (here === null) return null;
+  const { stale = 0, offline = 0 } = here.agents;
+  const agents = Object.values(here.agents).reduce((sum, count) => sum + count, 0);
   const tasks = here.tasks;
   const open = Object.values(tasks).reduce((sum, count) => sum + count, 0);
   const last = activity?.messages.at(-2) ?? 0;
   return html`<ul class="tiles" aria-label="How it stands">
-    <${Tile} href=${address("agents")} value=${online.value} name="agents online" more=${`of ${number(agents.size)}`} />
+    <${Tile} href=${address("agents")} value=${agents - stale - offline} name="agents online" more=${`of ${number(agents)}`} />
     <${Tile} href=${address("tasks")} value=${open} name="active tasks" more=${tasks.blocked ? `${number(tasks.blocked)} blocked` : "none blocked"} tone=${tasks.blocked ? "warn" : ""} />
     <${Tile} href=${address("threads", "", { open: "yes" })} value=${here.claimableOpen} name="unclaimed work" more="claimable, nobody holds it" tone=${here.claimableOpen ? "note" : ""} />
     <${Tile} href=${address("threads")} value=${last} name="messages a minute" more=${activity && html`<${Sparkline} values=${activity.messages} label="Messages a minute" width=${110} height=${22} />`} />

@@ -2,7 +2,7 @@
 import { html, useEffect, useErrorBoundary, useState } from "../lib.js";
 import { route } from "../core/router.js";
 import { line, retryNow } from "../core/live.js";
-import { ready, startProblem, stats, useResource } from "../core/data.js";
+import { complete, ready, startProblem, stats, useResource } from "../core/data.js";
 import { commands, SCREENS, overlay, theme, nextTheme } from "../core/commands.js";
 import { fullTime, clockOf, duration } from "../core/format.js";
 import { toasts, dismiss } from "../core/toasts.js";
@@ -25,7 +25,7 @@ export function App() {
     <div class="shell">
       <${Navigation} screen=${screen} unread=${unread} />
       <${Banner} />
-      <main id="main" tabindex="-1" class=${`screen screen-${screen}`} aria-label=${title}>${ready.value ? html`<${Screen} key=${screen} screen=${screen} />` : html`<${Starting} />`}</main>
+      <main id="main" tabindex="-1" class=${`screen screen-${screen}`} aria-label=${title}>${ready.value && (complete.value || screen === "now") ? html`<${Screen} key=${screen} screen=${screen} />` : html`<${Starting} />`}</main>
     </div>
     <${Toasts} />
     ${overlay.value === "palette" && html`<${Palette} />`}

@@ -18,7 +18,9 @@ export function Dialog({ title, close, kind = "", children }) {
     event.preventDefault();
     close?.();
   };
-  return html`<dialog class=${kind} ref=${box} aria-label=${title} onCancel=${cancel} onMouseDown=${outside}>
+  // A browser that is asked to close twice does so without asking (no cancel comes): what has to stay is opened again.
+  const closed = () => (close ? close() : box.current?.showModal());
+  return html`<dialog class=${kind} ref=${box} aria-label=${title} onCancel=${cancel} onClose=${closed} onMouseDown=${outside}>
     <div class="dialog-inside">
       <header><h2>${title}</h2>${close && html`<button type="button" class="button plain" aria-label="Close" onClick=${close}><${Icon} name="x" /></button>`}</header>
       ${children}
