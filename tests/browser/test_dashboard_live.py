@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, WebSocketRoute, expect
 
 from tests.browser.conftest import MakePage, shown
 from tests.conftest import MakeRelay
@@ -110,6 +110,29 @@ def test_without_a_websocket_it_reads_the_event_stream(make_page: MakePage, own_
     make_message(own_relay, to=bob, body="over the stream\nin two lines: {}")
     expect(page.locator(".feed-line").filter(has_text="over the stream")).to_be_visible()
     assert answer(own_relay.get("/stats"))["live"]["sse"] == 1
+
+
+def test_a_line_that_is_dead_without_a_word_is_found_out(page: Page, own_relay: Relay) -> None:
+    """As a laptop leaves it that slept: open, and silent."""
+    lines: list[str] = []
+
+    def first_is_deaf(line: WebSocketRoute) -> None:
+        server = line.connect_to_server()
+        lines.append(line.url)
+        if len(lines) == 1:
+            server.on_message(lambda said: line.send(said) if '"ref"' in str(said)[:10] else None)
+
+    page.route_web_socket("**/api/ws", first_is_deaf)
+    page.clock.install()
+    shown(page, own_relay)
+    bob = make_agent(own_relay, id="bob")
+    make_message(own_relay, to=bob, body="nobody tells")
+    with page.expect_response("**/api/stats"):
+        page.clock.fast_forward(31_000)  # to the next look that the page takes by itself
+    expect(page.get_by_role("link", name=re.compile(r"1\s*agents online"))).to_be_visible()
+    page.clock.fast_forward(4_000)
+    expect(page.locator(".feed-line").filter(has_text="nobody tells")).to_be_visible()
+    assert len(lines) == 2
 
 
 def test_paused_or_scrolled_it_counts_what_is_new(page: Page, own_relay: Relay) -> None:

@@ -14,6 +14,8 @@ const LONGEST_PAUSE_S = 30;
 const TRIES_BEFORE_STREAM = 2;
 const SILENCE_MS = 45_000;
 const HIDDEN_PAINT_MS = 1_000;
+/** What another way has heard of is to come over the line within this time. */
+const LATE_MS = 3_000;
 
 /** How the line stands; `since` says since when. */
 export const line = signal(
@@ -28,6 +30,8 @@ let wasOpen = false;
 let wasEverOpen = false;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let retry;
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let doubt;
 /** @type {(() => void) | null} ends what is open */
 let hangUp = null;
 
@@ -48,6 +52,17 @@ export const position = () => cursor;
 /** Try again at once. */
 export function retryNow() {
   if (line.value.phase === "waiting") connect();
+}
+
+/**
+ * The relay has got as far as this event, another way says: a line that has not brought it soon after is dead, though nobody
+ * has said so. A laptop that slept, or a network that went, leaves such lines behind.
+ * @param {number} event
+ */
+export function isAt(event) {
+  if (line.value.phase !== "live" || event <= cursor) return;
+  clearTimeout(doubt);
+  doubt = setTimeout(() => line.value.phase === "live" && event > cursor && connect(), LATE_MS);
 }
 
 function connect() {

@@ -1,7 +1,7 @@
 /** The frame around every screen: navigation, the state of the line, notices, and what opens over the page. */
 import { html, useEffect, useErrorBoundary, useState } from "../lib.js";
 import { route } from "../core/router.js";
-import { line, retryNow } from "../core/live.js";
+import { isAt, line, retryNow } from "../core/live.js";
 import { complete, ready, startProblem, stats, useResource } from "../core/data.js";
 import { commands, SCREENS, overlay, theme, nextTheme } from "../core/commands.js";
 import { fullTime, clockOf, duration } from "../core/format.js";
@@ -57,9 +57,11 @@ function Screen({ screen }) {
 
 /** @param {{screen: string, unread: number}} props */
 function Navigation({ screen, unread }) {
-  const stand = useResource(ready.value ? "/stats" : null, { on: /^(message|task|agent|callback)\./ });
+  const stand = useResource(ready.value ? "/stats" : null, { on: /^(message|task|agent|callback)\./, pollMs: 30_000 });
   useEffect(() => {
-    if (stand.data) stats.value = stand.data;
+    if (stand.data === null) return;
+    stats.value = stand.data;
+    isAt(stand.data.eventSeq);
   }, [stand.data]);
   const { phase } = line.value;
   const word = phase === "live" ? "Live" : phase === "connecting" ? "Connecting" : "Not connected";
