@@ -145,33 +145,21 @@ class Opening:
             self.unfinished.append((task, incident, None))
             return
         if number != 2:
-            self._move(task, winner, TaskStatus.IN_PROGRESS, progress=20, note=incident.steps[0])
+            move(stage, task.id, winner, TaskStatus.IN_PROGRESS, progress=20, note=incident.steps[0])
         if number == 1:
-            self._move(task, winner, TaskStatus.IN_PROGRESS, progress=45, note=incident.steps[-1])
+            move(stage, task.id, winner, TaskStatus.IN_PROGRESS, progress=45, note=incident.steps[-1])
         if number in {0, 4}:
-            self._move(task, winner, TaskStatus.DONE, progress=100, result=incident.result)
+            move(stage, task.id, winner, TaskStatus.DONE, progress=100, result=incident.result)
         elif incident.end == "failed":
-            self._move(task, winner, TaskStatus.FAILED, result=incident.result)
+            move(stage, task.id, winner, TaskStatus.FAILED, result=incident.result)
         elif number == 9:
             stage.client.set_task_status(task.id, status=TaskStatus.CANCELLED, note="Not this week, please.")
         else:
             if incident.end == "blocked":
-                self._move(task, winner, TaskStatus.BLOCKED, note=incident.result)
+                move(stage, task.id, winner, TaskStatus.BLOCKED, note=incident.result)
                 asked = ask_about(stage, task, winner)
                 self.questions[asked] = task.id
             self.unfinished.append((task, incident, winner))
-
-    def _move(
-        self,
-        task: Task,
-        agent: Agent,
-        status: TaskStatus,
-        *,
-        progress: int | None = None,
-        note: str | None = None,
-        result: str | None = None,
-    ) -> None:
-        move(self._stage, task.id, agent, status, progress=progress, note=note, result=result)
 
     def _dead_callbacks(self) -> None:
         """Somebody took the address of support's receiver away while callbacks were on their way: those are dead."""

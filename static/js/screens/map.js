@@ -121,7 +121,7 @@ function Picture({ flows, traffic, wanted, unbounded }) {
   return html`${wanted.view === "graph" ? html`<${Graph} flows=${flows} node=${wanted.node} choose=${(/** @type {string | undefined} */ node) => where.set({ node })} />` : html`<${Matrix} flows=${flows} />`}
     <p class="quiet map-note">${wanted.view === "graph" ? "Squares are groups, human and broadcast; circles are agents. Point at one to see its lines; open one for its numbers." : "A number leads to the threads it counts."}
       ${rest && ` The ${number(MOST - 1)} busiest are shown; ${wanted.view === "graph" ? "the rest is in the matrix, summed." : "the rest is summed."}`}
-      ${traffic.truncated && ` Only the ${number(traffic.cells.length)} busiest pairs are counted: choose a shorter time to see all.`}
+      ${traffic.truncated && ` Only the ${number(traffic.cells.length)} busiest pairs are counted, of ${number(traffic.buckets.reduce((sum, bucket) => sum + bucket.messages, 0))} messages in all: choose a shorter time to see every pair.`}
       ${" "}Counted in stretches of ${number(traffic.bucketS / 60)} minutes.</p>`;
 }
 

@@ -1,15 +1,20 @@
 /** What opens over the page. A dialog is the browser's own: it holds the focus, Esc closes it, the rest is inert. */
-import { html, useEffect, useRef, useState } from "../lib.js";
+import { html, useLayoutEffect, useRef, useState } from "../lib.js";
 import { Icon } from "./bits.js";
 import { tokenWanted, tokenEntered } from "../core/api.js";
 
 /** @param {{title: string, close?: () => void, kind?: string, children?: import("preact").ComponentChildren}} props without `close` it stays */
 export function Dialog({ title, close, kind = "", children }) {
   const box = useRef(/** @type {HTMLDialogElement | null} */ (null));
-  useEffect(() => {
+  const over = useRef(false);
+  // Before the effects of what is inside, which may choose what has the focus.
+  useLayoutEffect(() => {
     const before = document.activeElement;
-    box.current?.showModal();
+    const dialog = box.current;
+    dialog?.showModal();
     return () => {
+      over.current = true;
+      dialog?.close(); // as long as it is open, nothing else takes the focus
       if (before instanceof HTMLElement && before.isConnected) before.focus();
     };
   }, []);
@@ -19,7 +24,7 @@ export function Dialog({ title, close, kind = "", children }) {
     close?.();
   };
   // A browser that is asked to close twice does so without asking (no cancel comes): what has to stay is opened again.
-  const closed = () => (close ? close() : box.current?.showModal());
+  const closed = () => over.current || (close ? close() : box.current?.showModal());
   return html`<dialog class=${kind} ref=${box} aria-label=${title} onCancel=${cancel} onClose=${closed} onMouseDown=${outside}>
     <div class="dialog-inside">
       <header><h2>${title}</h2>${close && html`<button type="button" class="button plain" aria-label="Close" onClick=${close}><${Icon} name="x" /></button>`}</header>
