@@ -131,15 +131,25 @@ class Hub:
         self._calls.append(function)
         self.ring()
 
-    def open_sse(self, sock: socket.socket, *, head: bytes, agent_id: str | None, since: int | None) -> None:
+    def open_sse(
+        self,
+        sock: socket.socket,
+        *,
+        head: bytes,
+        agent_id: str | None,
+        since: int | None,
+        token_sha256: bytes | None = None,
+    ) -> None:
         """Take a socket over and stream to it.
 
         :param head: the HTTP response's head.
         :param since: the last event id that the client has seen, if it says so.
+        :param token_sha256: of the token that it came with: see :meth:`end_of_token`.
         """
 
         def adopt() -> None:
             stream = Stream(self, sock, agent_id=agent_id)
+            stream.token_sha256 = token_sha256
             self._add(stream)
             stream.send(head + b": connected\n\n")
             self._begin(stream, since)
@@ -166,6 +176,16 @@ class Hub:
     def close(self, stream: Stream) -> None:
         """Forget a stream and close its socket."""
         self.call(lambda: self._drop(stream))
+
+    def end_of_token(self, token_sha256: bytes) -> None:
+        """End the streams that were let in by a token which is no longer one."""
+
+        def end() -> None:
+            for stream in tuple(self._streams):
+                if stream.token_sha256 == token_sha256:
+                    self.lost(stream)
+
+        self.call(end)
 
     def park(self, poll: ParkedPoll, *, seen: int) -> None:
         """Let a long poll wait.

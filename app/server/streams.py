@@ -44,6 +44,7 @@ class Stream:
         "pending",
         "snapshot_upto",
         "sock",
+        "token_sha256",
         "topics",
         "watched",
     )
@@ -63,6 +64,8 @@ class Stream:
         self.pending: bytearray | None = None
         self.watched = 0
         self.deadline_s = 0.0
+        #: of the token by which it was let in: a session that ends takes its streams along
+        self.token_sha256: bytes | None = None
 
     @property
     def shows_life(self) -> bool:

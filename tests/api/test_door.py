@@ -254,7 +254,10 @@ def test_a_code_makes_a_session_once_and_the_session_is_used_like_the_token(lock
 
 def test_signing_out_ends_that_session_alone(locked: Relay) -> None:
     one, two = (redeem(locked, new_code(locked)) for _ in range(2))
-    assert locked.delete("/session", headers=one).status_code == 204
+    with locked.open("/events", **one) as ends, locked.open("/events", **two) as stays:
+        assert locked.delete("/session", headers=one).status_code == 204
+        assert ends.ended()
+        assert not stays.ended(timeout_s=0.2)
     problem(locked.get("/stats", headers=one), 401, "unauthorized")
     problem(locked.delete("/session", headers=one), 401, "unauthorized")
     assert locked.get("/stats", headers=two).status_code == 200

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
 from tests.conftest import MakeRelay
 from tests.factories import Relay
@@ -18,6 +18,9 @@ ARGS = [
     "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
     "--disable-sync", "--disable-dev-shm-usage",
 ]  # fmt: skip
+
+# A machine that runs all tests at once is slow at times; what waits for a state loses nothing by waiting longer.
+expect.set_options(timeout=15_000)
 
 MakePage = Callable[..., Page]
 

@@ -11,6 +11,8 @@ from tests.browser.conftest import MakePage, shown
 from tests.conftest import MakeRelay
 from tests.factories import DEADLINE_S, Relay
 
+#: Two cores, shared with others.
+
 TOKEN = "a-token-of-thirty-two-characters"
 OTHER = "another-token-of-thirty-two-chars"
 REFUSED = "401|4401|WebSocket"
@@ -50,7 +52,7 @@ def stored(page: Page) -> object:
 def recorded(page: Page) -> list[Request]:
     """Every request that the page makes from here on."""
     found: list[Request] = []
-    page.on("request", lambda request: found.append(request))  # noqa: PLW0108 - a bound append has no room for its mark
+    page.on("request", lambda request: found.append(request))
     return found
 
 
@@ -62,7 +64,7 @@ def test_the_first_401_asks_for_the_token_and_the_call_is_made_again(
     asked = recorded(page)
     page.goto(f"{relay.url}/agents?status=online")
     dialog = dialog_of(page)
-    field = dialog.get_by_label("Token")
+    field = dialog.get_by_label("Token", exact=True)
     expect(field).to_be_focused()
     expect(field).to_have_attribute("type", "password")
     expect(dialog.locator("input")).to_have_count(1)
@@ -85,10 +87,10 @@ def test_a_wrong_token_is_said_and_asked_for_again(make_page: MakePage, make_rel
     page = make_page(allow=REFUSED)
     page.goto(relay.url)
     dialog = dialog_of(page)
-    expect(dialog.get_by_label("Token")).to_be_focused()
+    expect(dialog.get_by_label("Token", exact=True)).to_be_focused()
     enter(page, "not-the-token-of-this-relay-at-all")
     expect(dialog.get_by_role("alert")).to_contain_text(re.compile("token", re.IGNORECASE))
-    field = dialog.get_by_label("Token")
+    field = dialog.get_by_label("Token", exact=True)
     expect(field).to_be_focused()
     expect(field).to_have_value("")
     enter(page, TOKEN)
@@ -101,13 +103,13 @@ def test_esc_and_an_empty_field_leave_the_dialog_open(make_page: MakePage, make_
     page = make_page(allow=REFUSED)
     page.goto(relay.url)
     dialog = dialog_of(page)
-    expect(dialog.get_by_label("Token")).to_be_focused()
+    expect(dialog.get_by_label("Token", exact=True)).to_be_focused()
     for key in ("Escape", "Escape", "Escape", "Enter"):
         page.keyboard.press(key)
     expect(dialog).to_be_visible()
-    expect(dialog.get_by_label("Token")).to_be_visible()
+    expect(dialog.get_by_label("Token", exact=True)).to_be_visible()
     assert dialog.evaluate("element => element.matches(':modal')")
-    dialog.get_by_label("Token").focus()
+    dialog.get_by_label("Token", exact=True).focus()
     enter(page, TOKEN)
     expect(dialog).to_have_count(0)
 
@@ -116,7 +118,7 @@ def test_the_token_stays_in_local_storage_alone(make_page: MakePage, make_relay:
     relay = make_secured_relay(make_relay)
     page = make_page(allow=REFUSED)
     page.goto(relay.url)
-    expect(dialog_of(page).get_by_label("Token")).to_be_focused()
+    expect(dialog_of(page).get_by_label("Token", exact=True)).to_be_focused()
     enter(page, TOKEN)
     expect(page.locator(".line.is-live")).to_be_attached()
     asked = recorded(page)
@@ -166,7 +168,7 @@ def test_a_used_code_says_so_and_the_token_is_asked_for(make_page: MakePage, mak
     page.goto(f"{relay.url}/#code={code}")
     expect(page.locator(".toast")).to_contain_text("Could not sign in with this link")
     expect(page.locator(".toast code")).to_have_text(re.compile(r"[a-z-]+ · request \S+"))
-    expect(dialog_of(page).get_by_label("Token")).to_be_focused()
+    expect(dialog_of(page).get_by_label("Token", exact=True)).to_be_focused()
     assert page.url == f"{relay.url}/"
     enter(page, TOKEN)
     expect(page.locator(".line.is-live")).to_be_attached()
@@ -181,7 +183,7 @@ def test_where_a_session_ends_the_dialog_comes_over_what_is_shown(make_page: Mak
     # Apart from the page: another tab, or the tray, may end it.
     ended = requests.delete(f"{relay.api}/session", headers=auth(str(stored(page))), timeout=DEADLINE_S)
     assert ended.status_code == 204
-    expect(dialog_of(page)).to_be_visible()
+    expect(dialog_of(page)).to_be_visible()  # without a call of the page: its line ends with the session
     expect(page.get_by_role("link", name="alice", exact=True, include_hidden=True)).to_be_visible()
     enter(page, TOKEN)
     expect(dialog_of(page)).to_have_count(0)
@@ -196,7 +198,7 @@ def test_after_a_restart_with_another_token_what_was_shown_is_still_there(
     relay = make_secured_relay(make_relay)
     page = make_page(allow=AWAY)
     page.goto(f"{relay.url}/agents")
-    expect(dialog_of(page).get_by_label("Token")).to_be_focused()
+    expect(dialog_of(page).get_by_label("Token", exact=True)).to_be_focused()
     enter(page, TOKEN)
     expect(page.get_by_role("link", name="alice", exact=True)).to_be_visible()
     expect(page.locator(".line.is-live")).to_be_attached()
@@ -222,7 +224,7 @@ def test_signing_out_forgets_the_token_and_ends_the_session(make_page: MakePage,
     expect(page.locator(".line.is-live")).to_be_attached()
     session = str(stored(page))
     out.click()
-    expect(dialog_of(page).get_by_label("Token")).to_be_focused()
+    expect(dialog_of(page).get_by_label("Token", exact=True)).to_be_focused()
     assert stored(page) is None
     assert relay.get("/stats", headers=auth(session)).status_code == 401
     assert relay.get("/stats", headers=auth()).status_code == 200, "the shared token is left alone"

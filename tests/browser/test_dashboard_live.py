@@ -53,11 +53,12 @@ def test_a_relay_that_was_killed_and_comes_back_costs_nothing(make_page: MakePag
     expect(banner).to_contain_text("trying again")
     assert feed_texts(page) == before, "what was there stays"
     expect(page.get_by_role("link", name=re.compile(r"1\s*agents online"))).to_be_visible()
+    with page.expect_websocket():
+        banner.get_by_role("button", name="Retry now").click()
     relay.start()
     for number in range(5):
         make_message(relay, to=bob, body=f"after {number}")
-    banner.get_by_role("button", name="Retry now").click()
-    expect(page.locator(".feed-line").filter(has_text="after 4")).to_be_visible()
+    expect(page.locator(".feed-line").filter(has_text="after 4")).to_be_visible(timeout=30_000)
     expect(banner).to_have_count(0)
     wanted = [f"before {n}" for n in range(5)] + [f"after {n}" for n in range(5)]
     wait_until(

@@ -9,8 +9,9 @@ from flask import Blueprint, Response, request
 from app.model import EventQuery
 from app.server.api._http import agent_secret, answer_headers, header_number, relay, take_over
 from app.server.api._spec import route
+from app.server.api.door import presented_token
 from app.server.services import agents
-from app.server.services.bus import authorise
+from app.server.services.bus import authorise, sha256
 
 blueprint = Blueprint("live", __name__, url_prefix="/api")
 
@@ -33,8 +34,11 @@ def stream_events(query: EventQuery) -> Response:
     if request.method == "HEAD":
         return Response(content_type="text/event-stream")
 
+    token = presented_token(request.environ)
+    token_sha256 = None if token is None else sha256(token)
+
     def adopt(sock: socket.socket) -> None:
-        here.hub.open_sse(sock, head=head, agent_id=query.for_, since=since)
+        here.hub.open_sse(sock, head=head, agent_id=query.for_, since=since, token_sha256=token_sha256)
 
     return take_over(adopt)
 

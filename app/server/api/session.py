@@ -9,6 +9,7 @@ from app.server.api._http import relay
 from app.server.api._spec import route
 from app.server.api.door import presented_token
 from app.server.services import sessions
+from app.server.services.bus import sha256
 
 blueprint = Blueprint("session", __name__, url_prefix="/api/session")
 
@@ -29,8 +30,9 @@ def redeem_code(body: RedeemCode) -> tuple[Session, int]:
 
 @route(blueprint, "DELETE", "", status=204)
 def sign_out() -> tuple[None, int]:
-    """End the session whose token comes with the call"""
+    """End the session whose token comes with the call, and its streams"""
     token = presented_token(request.environ)
-    if token is not None:
-        sessions.sign_out(relay().bus, token)
+    here = relay()
+    if token is not None and sessions.sign_out(here.bus, token):
+        here.hub.end_of_token(sha256(token))
     return None, 204

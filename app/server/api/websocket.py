@@ -39,10 +39,10 @@ from app.model import (
 )
 from app.server.api._http import Relay, agent_secret, relay
 from app.server.api._spec import guarded
-from app.server.api.door import NEEDS_TOKEN, REQUEST_ID, WEBSOCKET_PATH
+from app.server.api.door import NEEDS_TOKEN, REQUEST_ID, WEBSOCKET_PATH, presented_token
 from app.server.api.problems import as_relay_error, new_request_id, problem_document
 from app.server.services import agents, claims, inbox, messages, tasks
-from app.server.services.bus import authorise
+from app.server.services.bus import authorise, sha256
 from app.server.services.integrations import check_scope
 from app.server.streams import WebSocketStream, text_frame
 
@@ -178,6 +178,8 @@ class _Connection:
                 authorise(connection, frame.agent_id, secret=self._secret)
             agents.sign_of_life(self._bus, frame.agent_id)
         self.agent_id, self._greeted, self.needs_token = frame.agent_id, True, False
+        token = frame.token or presented_token(request.environ)
+        self._stream.token_sha256 = None if token is None else sha256(token)
         return HelloAnswer(
             agent_id=frame.agent_id,
             cursor=self._bus.store.head(),

@@ -73,6 +73,9 @@ def is_live(bus: Bus, token: str, *, token_sha256: bytes) -> bool:
         )
 
 
-def sign_out(bus: Bus, token: str) -> None:
-    """End a session; a token that is none is left alone."""
-    bus.store.write(lambda connection: store.delete_session(connection, secret_sha256=sha256(token)))
+def sign_out(bus: Bus, token: str) -> bool:
+    """End a session.
+
+    :returns: whether the token was one's; any other is left alone.
+    """
+    return bus.store.write(lambda connection: store.delete_session(connection, secret_sha256=sha256(token)))

@@ -48,9 +48,12 @@ def is_live(connection: Connection, *, secret_sha256: bytes, token_sha256: bytes
     return connection.execute(_LIVE, params).first() is not None
 
 
-def delete_session(connection: Connection, *, secret_sha256: bytes) -> None:
-    """Sign a session out."""
-    connection.execute(delete(sessions).where(sessions.c.secret_sha256 == secret_sha256))
+def delete_session(connection: Connection, *, secret_sha256: bytes) -> bool:
+    """Sign a session out.
+
+    :returns: whether there was one.
+    """
+    return connection.execute(delete(sessions).where(sessions.c.secret_sha256 == secret_sha256)).rowcount > 0
 
 
 def delete_stale(connection: Connection, *, now_ms: int, token_sha256: bytes | None) -> None:
