@@ -12,7 +12,9 @@ from app.server.api.pages import SCREENS
 from tests.factories import Relay, make_agent, make_message, unique
 
 
-@pytest.mark.parametrize("path", ["/", *(f"/{screen}" for screen in SCREENS), "/tasks/8", "/agents/a.b@c", "/explorer"])
+@pytest.mark.parametrize(
+    "path", ["/", *(f"/{screen}" for screen in SCREENS), "/tasks/8", "/tasks/", "/agents/a.b@c", "/explorer"]
+)
 def test_a_page_has_the_strict_policy(relay: Relay, path: str) -> None:
     page = relay.get(f"/{path}")
     assert page.status_code == 200

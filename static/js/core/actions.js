@@ -30,6 +30,7 @@ export function deleteMessage(message, { hide, show }) {
   later(`Message ${message.id} deleted`, {
     run: (closing) => {
       call("DELETE", `/messages/${message.id}`, { keepalive: closing }).catch((error) => {
+        if (error.status === 404) return; // somebody else was quicker
         show();
         tellProblem(error, `Could not delete message ${message.id}`);
       });

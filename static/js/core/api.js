@@ -3,9 +3,12 @@
  * other failure is thrown as a {@link Problem}, which says what the relay said.
  */
 import { signal } from "../lib.js";
+import { relaySaid } from "./format.js";
 
 const TOKEN_KEY = "agent-relay-token";
 const TIMEOUT_MS = 30_000;
+/** An answer that took longer does not tell what time it is. */
+const PROMPT_MS = 1_000;
 
 /** Why the token is asked for, while it is; the dialog shows itself by it. */
 export const tokenWanted = signal(/** @type {string | null} */ (null));
@@ -48,6 +51,13 @@ export const token = {
 /** @type {string | null} */
 let kept = null;
 
+/**
+ * A token as a header can carry it. Fetch throws at other letters, as if no relay answered; without them it is no relay's
+ * token either, and the relay says so.
+ * @param {string} bearer
+ */
+export const authorization = (bearer) => `Bearer ${bearer.replace(/[^\x20-\x7e]/g, "?")}`;
+
 /** @type {Promise<void> | null} */
 let asking = null;
 /** @type {(() => void) | null} */
@@ -83,7 +93,20 @@ export function tokenEntered(value) {
 export async function call(method, path, options = {}) {
   const answer = await send(method, path, options);
   if (answer.status === 204) return null;
-  return answer.json();
+  try {
+    return await answer.json();
+  } catch (error) {
+    if (options.signal?.aborted) throw error;
+    const other = error instanceof SyntaxError;
+    throw new Problem({
+      status: 0,
+      code: other ? "bad-answer" : "unreachable",
+      title: other ? "This is no answer of a relay" : "The answer broke off",
+      detail: other
+        ? "What answers here does not speak as an Agent Relay does: a proxy may stand between."
+        : "The relay’s answer broke off: it may have been stopped.",
+    });
+  }
 }
 
 /** @param {string} path @param {{signal?: AbortSignal}} [options] */
@@ -117,11 +140,12 @@ export async function send(method, path, options = {}) {
 async function attempt(method, path, bearer, { body, signal: given, keepalive = false, timeoutMs = TIMEOUT_MS }) {
   /** @type {Record<string, string>} */
   const headers = { Accept: "application/json" };
-  if (bearer !== null) headers.Authorization = `Bearer ${bearer}`;
+  if (bearer !== null) headers.Authorization = authorization(bearer);
   if (body !== undefined) headers["Content-Type"] = "application/json";
   const limit = AbortSignal.timeout(timeoutMs);
+  const asked = performance.now();
   try {
-    return await fetch(`/api${path}`, {
+    const answer = await fetch(`/api${path}`, {
       method,
       headers,
       keepalive,
@@ -129,16 +153,18 @@ async function attempt(method, path, bearer, { body, signal: given, keepalive = 
       signal: given ? AbortSignal.any([given, limit]) : limit,
       cache: "no-store",
     });
+    if (performance.now() - asked < PROMPT_MS) relaySaid(answer.headers.get("Date"));
+    return answer;
   } catch (error) {
     if (given?.aborted) throw error;
     const late = limit.aborted;
     throw new Problem({
       status: 0,
-      code: late ? "no-answer" : "unreachable",
+      code: late ? "timeout" : "unreachable",
       title: late ? "No answer in time" : "The relay cannot be reached",
       detail: late
         ? `The relay did not answer within ${timeoutMs / 1000} s.`
-        : "The relay does not answer: it may have been stopped. Nothing was changed.",
+        : "The relay does not answer: it may have been stopped.",
     });
   }
 }

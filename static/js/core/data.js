@@ -5,6 +5,7 @@
  */
 import { signal, computed, batch, useEffect, useMemo } from "../lib.js";
 import { get, query, Problem } from "./api.js";
+import { relayNow } from "./format.js";
 import { listen } from "./live.js";
 
 /** @typedef {import("./types.js").Agent} Agent */
@@ -77,7 +78,7 @@ const PAGE = 500;
 export const FEED_LENGTH = 500;
 const FEED_AT_START = 150;
 
-/** @typedef {LiveEvent & {at: string}} FeedLine */
+/** @typedef {LiveEvent & {at: string}} FeedLine `at` is empty where nothing up to it tells a time */
 /** Newest first. @type {import("../../vendor/signals.js").Signal<FeedLine[]>} */
 export const feed = signal([]);
 /** How the start goes: the relay has answered, and the page follows what happens; or why not. */
@@ -160,8 +161,18 @@ async function retried(work) {
 
 /** Ask again for the agents' cards: unread counts and signs of life change without an event. */
 export async function refreshAgents() {
-  const found = await pages("/agents", "agents", "after");
-  agents.replace(found);
+  /** @type {LiveEvent[]} */
+  const meanwhile = [];
+  const quiet = onEvents((events) => void meanwhile.push(...events));
+  try {
+    const found = await pages("/agents", "agents", "after");
+    batch(() => {
+      agents.replace(found);
+      for (const event of meanwhile) if (event.event.startsWith("agent.")) apply(event); // the cards may be older than these
+    });
+  } finally {
+    quiet();
+  }
 }
 
 /** @param {LiveEvent[]} events */
@@ -205,7 +216,7 @@ let latest = "";
  * @param {LiveEvent} event
  */
 function momentOf({ event, id, data }) {
-  const told = toldMoment(event, data) ?? (id > known ? new Date().toISOString() : "");
+  const told = toldMoment(event, data) ?? (id > known ? new Date(relayNow()).toISOString() : "");
   if (told > latest) latest = told;
   return latest;
 }

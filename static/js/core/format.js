@@ -54,10 +54,24 @@ export function relative(at, now) {
   return s < 300 * 86_400 ? short.format(then) : full.format(then);
 }
 
+let ahead = 0;
+const SAME_MS = 3_000;
+
+/** The relay's time: what happened is told by its clock, which need not be this browser's. */
+export const relayNow = () => Date.now() + ahead;
+
+/** The relay has said what time it is, to the second: as long as it is about the same, nothing moves. @param {string | null} date */
+export function relaySaid(date) {
+  const found = Date.parse(date ?? "") - Date.now();
+  if (Number.isNaN(found) || Math.abs(found - ahead) < SAME_MS) return;
+  ahead = found;
+  now.value = relayNow();
+}
+
 /**
  * The time that relative times are told from. It moves every 5 s while somebody looks: what is younger than a minute is
  * told in seconds, and a page that moves once a second is a page that is never idle.
  */
-export const now = signal(Date.now());
-setInterval(() => document.hidden || (now.value = Date.now()), 5_000);
-document.addEventListener("visibilitychange", () => document.hidden || (now.value = Date.now()));
+export const now = signal(relayNow());
+setInterval(() => document.hidden || (now.value = relayNow()), 5_000);
+document.addEventListener("visibilitychange", () => document.hidden || (now.value = relayNow()));

@@ -3,7 +3,7 @@
  * fetch. It comes back by itself and resumes after the last event seen, so that a relay that was away costs nothing.
  */
 import { signal, batch } from "../lib.js";
-import { token, askForToken } from "./api.js";
+import { token, askForToken, authorization } from "./api.js";
 
 /** @typedef {{event: string, id: number, data: any}} LiveEvent */
 /** @typedef {{phase: "connecting" | "live" | "waiting", since: number, retryAt: number, by: "websocket" | "stream"}} Line */
@@ -45,9 +45,6 @@ export function listen(since, to) {
   listener = to;
   connect();
 }
-
-/** The newest event that the page has taken up. */
-export const position = () => cursor;
 
 /** Try again at once. */
 export function retryNow() {
@@ -117,11 +114,15 @@ function openSocket() {
 
 async function openStream() {
   const stop = new AbortController();
-  hangUp = () => stop.abort();
+  let over = false; // another line is in its place: how this one ends is nobody's business
+  hangUp = () => {
+    over = true;
+    stop.abort();
+  };
   const used = token.get();
   /** @type {Record<string, string>} */
   const headers = { Accept: "text/event-stream" };
-  if (used !== null) headers.Authorization = `Bearer ${used}`;
+  if (used !== null) headers.Authorization = authorization(used);
   try {
     const answer = await fetch(`/api/events?since=${cursor}`, { headers, signal: stop.signal, cache: "no-store" });
     if (answer.status === 401) return refused(used, "");
@@ -140,9 +141,9 @@ async function openStream() {
       for (const block of blocks) takeBlock(block);
     }
   } catch {
-    if (hangUp === null) return;
+    // Cut off, silent, or hung up.
   }
-  failed();
+  if (!over) failed();
 }
 
 /** @param {string} block of the event stream */

@@ -48,7 +48,7 @@ export function open(id) {
  */
 export function filters(fields) {
   const valid = (/** @type {string} */ name, /** @type {string | undefined} */ value) => {
-    const rule = fields[name];
+    const rule = Object.hasOwn(fields, name) ? fields[name] : undefined; // an address may have ?constructor=
     if (rule === undefined || value === undefined || value === "") return false;
     return rule instanceof RegExp ? rule.test(value) : value.split(",").every((word) => rule.includes(word));
   };

@@ -62,11 +62,12 @@ export function blocksOf(body) {
   const close = () => {
     const text = lines.join("\n");
     if (code !== null) blocks.push({ kind: "code", text, language: code.language });
-    else if (text.trim() !== "") blocks.push({ kind: "text", text: text.replace(/^\n+|\s+$/g, "") });
+    else if (text.trim() !== "") blocks.push({ kind: "text", text: text.replace(/^\n+/, "").trimEnd() });
     lines = [];
   };
   for (const line of readable(body).split("\n")) {
-    const fence = /^ {0,3}(`{3,}|~{3,})\s*([\w+#.-]*)\s*$/.exec(line);
+    // Ends that a pattern would look for (`\s*$`) are looked for anew from every space before them: a minute, in a line of spaces.
+    const fence = /^ {0,3}(`{3,}|~{3,})\s*([\w+#.-]*)$/.exec(line.trimEnd());
     if (code === null && fence) {
       close();
       code = { fence: fence[1] ?? "", language: fence[2] ?? "" };

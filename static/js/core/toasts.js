@@ -13,7 +13,10 @@ let last = 0;
 /** @param {Omit<Toast, "id">} toast @param {number | null} stayMs null: until it is put away */
 function show(toast, stayMs) {
   const id = ++last;
-  toasts.value = [...toasts.value, { ...toast, id }].slice(-MOST);
+  const all = [...toasts.value, { ...toast, id }];
+  // Good news goes first; what offers to undo is not pushed out at all.
+  const least = all.find(({ tone, action }) => tone === "good" && !action) ?? all.find(({ action }) => !action);
+  toasts.value = all.length > MOST ? all.filter((one) => one !== least) : all;
   if (stayMs !== null) setTimeout(() => dismiss(id), stayMs);
   return id;
 }

@@ -1,5 +1,5 @@
 /** Now: how it stands, what happens, and what needs a human. */
-import { html, useMemo, useRef, useState, useEffect } from "../lib.js";
+import { html, useMemo, useRef, useState } from "../lib.js";
 import { feed, FEED_LENGTH, stats, useResource } from "../core/data.js";
 import { number, plural, secondsOf, fullTime } from "../core/format.js";
 import { address, filters } from "../core/router.js";
@@ -12,8 +12,7 @@ import { joinCommand } from "../ui/join-commands.js";
 
 /** @typedef {import("../core/data.js").FeedLine} FeedLine */
 
-const KINDS = /** @type {const} */ (["all", "messages", "work", "agents", "callbacks", "reads"]);
-const where = filters({ kind: KINDS, rest: /^$/ });
+const where = filters({ kind: /^(messages|work|agents|callbacks|reads)$/ });
 const NAMES = /** @type {const} */ ([
   ["all", "Everything"],
   ["messages", "Messages"],
@@ -123,7 +122,7 @@ function NothingYet({ kind }) {
 function row(line) {
   const [icon, href, text] = lineOf(line);
   return html`<a class=${`feed-line of-${line.event.split(".")[0]}`} data-row href=${href}>
-    <time datetime=${line.at} title=${fullTime(line.at)}>${secondsOf(line.at)}</time><${Icon} name=${icon} />
+    ${line.at === "" ? html`<time title="Before this page was opened">earlier</time>` : html`<time datetime=${line.at} title=${fullTime(line.at)}>${secondsOf(line.at)}</time>`}<${Icon} name=${icon} />
     <span class="feed-text">${text}</span></a>`;
 }
 
@@ -212,7 +211,6 @@ const Charts = ({ activity }) =>
 function NeedsHuman() {
   const { data, error, reload } = useResource("/attention?limit=8", { on: /^(message\.|task\.|callback\.attempt)/ });
   const [open, setOpen] = useState(true);
-  useEffect(() => setOpen(true), []);
   /** @type {import("../core/types.js").Attention | null} */
   const found = data;
   const total = found === null ? 0 : Object.values(found.counts).reduce((sum, count) => sum + count, 0);

@@ -88,7 +88,7 @@ function Row({ thread, open }) {
   const { last, count, unread, taskId } = thread;
   const replied = count > 1;
   return html`<a class="thread-row" data-row href=${address("threads", thread.id, /** @type {any} */ (where.read()))} aria-current=${open ? "true" : undefined}>
-    <span class="thread-head"><b class="thread-subject">${firstLine(thread.subject ?? "", 90) || firstLine(replied ? last.body : last.body, 90) || "(no text)"}</b><${Time} at=${last.createdAt} /></span>
+    <span class="thread-head"><b class="thread-subject">${firstLine(thread.subject ?? "", 90) || firstLine(last.body, 90) || "(no text)"}</b><${Time} at=${last.createdAt} /></span>
     <span class="thread-who"><${Who} id=${thread.from} link=${false} /><${Icon} name="arrow-narrow-right" /><span class="unseen">to</span><${Who} id=${thread.to} link=${false} /></span>
     <span class="thread-foot"><span class="quiet">${replied ? html`<${Who} id=${last.from} link=${false} />: ` : ""}${firstLine(last.body, 120)}</span>
       ${taskId !== null && html`<${Chip} tone="note">task ${taskId}</${Chip}>`}${count > 1 && html`<${Chip} title=${`${count} messages`}>${number(count)}<span class="unseen"> messages</span></${Chip}>`}${unread > 0 && html`<span class="count">${unread}<span class="unseen"> unread</span></span>`}</span>

@@ -1,7 +1,7 @@
 /** Small parts that every screen is made of. */
 import { html, useState, useRef, useEffect } from "../lib.js";
 import { now, relative, fullTime, clockOf } from "../core/format.js";
-import { tell, tellProblem, attempt } from "../core/toasts.js";
+import { tell, attempt } from "../core/toasts.js";
 import { address } from "../core/router.js";
 import { blocksOf, firstLine, spansOf, readable } from "../core/text.js";
 
@@ -167,8 +167,6 @@ export const SelectField = ({ label, value, options, set }) =>
       <option value="">any</option>
       ${options.map(([key, text]) => html`<option value=${key} selected=${key === value}>${text}</option>`)}
     </select></label>`;
-
-export { tellProblem };
 
 const MAC = /Mac|iPhone|iPad/.test(navigator.platform);
 

@@ -53,7 +53,9 @@ export function Composer({ id, to = "", replyTo, sent, focus = false }) {
       /** @type {HTMLElement | null} */ (form.current?.querySelector(value.to === "" ? "input" : "textarea"))?.focus();
   }, []);
   const reply = replyTo !== undefined;
+  const sending = useRef(false);
   const send = async () => {
+    if (sending.current) return; // a key that is held down asks again and again
     const { subject, body, claimable, priority } = draft.value;
     const target = reply ? to : draft.value.to;
     if (body.trim() === "" || target.trim() === "") {
@@ -66,6 +68,7 @@ export function Composer({ id, to = "", replyTo, sent, focus = false }) {
     if (claimable) message.claimable = true;
     if (priority !== "normal") message.priority = priority;
     if (replyTo !== undefined) message.replyTo = replyTo;
+    sending.current = true;
     try {
       const made = await post("/messages", message);
       drafts.delete(id);
@@ -78,6 +81,8 @@ export function Composer({ id, to = "", replyTo, sent, focus = false }) {
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       tellProblem(error, "Could not send");
+    } finally {
+      sending.current = false;
     }
   };
   const key = (/** @type {KeyboardEvent} */ event) => {

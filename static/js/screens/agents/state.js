@@ -43,7 +43,7 @@ export function removeAgent(id) {
         await call("DELETE", `/agents/${encodeURIComponent(id)}`, { keepalive: closing });
         agents.remove(id);
       } catch (error) {
-        tellProblem(error, `Could not remove ${id}`);
+        if (!(error instanceof Problem && error.status === 404)) tellProblem(error, `Could not remove ${id}`);
       } finally {
         show();
       }
@@ -108,6 +108,8 @@ async function loadPresence() {
 const CARDS_MS = 10_000;
 const AFTER_MESSAGE_MS = 5_000;
 const PRESENCE_MS = 30_000;
+/** Between two looks lies so many times as long as one takes: of thousands of agents each costs the relay seconds. */
+const REST = 9;
 
 /** Ask again, while this is shown and somebody looks, for what changes without an event: unread counts, signs of life, and the last hour. */
 export function useFreshAgents() {
@@ -132,12 +134,14 @@ export function useFreshAgents() {
  */
 function repeated(work, everyMs, soonMs) {
   let last = -Infinity;
+  let rested = 0;
   let due = 0;
   let running = false;
   let stopped = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
   const plan = (/** @type {number} */ at) => {
+    at = Math.max(at, rested);
     if (stopped || (timer !== undefined && at >= due)) return;
     clearTimeout(timer);
     due = at;
@@ -155,6 +159,7 @@ function repeated(work, everyMs, soonMs) {
         if (!(error instanceof Problem)) throw error;
       } finally {
         running = false;
+        rested = performance.now() + REST * (performance.now() - last);
       }
     }
     plan(performance.now() + everyMs);

@@ -3,6 +3,7 @@ import { html, signal, useState } from "../../lib.js";
 import { claim, deleteMessage, release } from "../../core/actions.js";
 import { agents, useResource } from "../../core/data.js";
 import { Problem } from "../../core/api.js";
+import { relayNow } from "../../core/format.js";
 import { tellProblem } from "../../core/toasts.js";
 import { address } from "../../core/router.js";
 import { readable } from "../../core/text.js";
@@ -20,7 +21,7 @@ export function Letter({ message, day, here, newest, reply }) {
   const [receipts, setReceipts] = useState(newest);
   const [choosing, setChoosing] = useState(false);
   const own = message.from === "human";
-  const expired = message.expiresAt !== null && Date.parse(message.expiresAt) < Date.now();
+  const expired = message.expiresAt !== null && Date.parse(message.expiresAt) < relayNow();
   const remove = () =>
     deleteMessage(message, {
       hide: () => (hidden.value = new Set([...hidden.value, message.id])),
