@@ -84,6 +84,20 @@ def test_a_token_of_letters_that_no_header_carries_is_refused_and_asked_for_agai
     expect(page.locator(".line.is-live")).to_be_attached()
 
 
+def test_a_token_that_one_tab_is_given_is_asked_for_in_no_other(make_page: MakePage, make_relay: MakeRelay) -> None:
+    relay = make_relay(AGENT_RELAY_TOKEN=TOKEN)
+    page = make_page(allow="401|4401|WebSocket")
+    other = make_page(allow="401|4401|WebSocket", beside=page)
+    for tab in (other, page):
+        tab.goto(relay.url)
+        expect(tab.get_by_label("Token", exact=True)).to_be_visible()
+    page.get_by_label("Token", exact=True).fill(TOKEN)
+    page.keyboard.press("Enter")
+    for tab in (page, other):
+        expect(tab.locator(".line.is-live")).to_be_attached()
+        expect(tab.get_by_role("dialog")).to_have_count(0)
+
+
 def test_a_held_key_sends_a_message_once(make_page: MakePage, make_relay: MakeRelay) -> None:
     relay = make_relay()
     relay.post("/agents", {"id": "alice"})

@@ -83,6 +83,11 @@ export function tokenEntered(value) {
   entered?.();
 }
 
+// Whoever has entered it in one tab is not asked in the others.
+addEventListener("storage", ({ key, newValue }) => {
+  if (key === TOKEN_KEY && newValue !== null && asking !== null) tokenEntered(newValue);
+});
+
 /**
  * One call; the answer's JSON, or null where there is none.
  * @param {string} method

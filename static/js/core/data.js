@@ -117,6 +117,7 @@ async function look() {
   /** @type {import("./types.js").Stats} */
   const first = await get("/stats");
   known = first.eventSeq;
+  if ((feed.peek()[0]?.id ?? 0) > known) feed.value = []; // another database, whose events have these numbers again
   stats.value = first;
   return first;
 }
