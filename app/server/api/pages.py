@@ -55,8 +55,7 @@ _FOR_GOOD = "public, max-age=31536000, immutable"
 
 
 @blueprint.get("/")
-@blueprint.get(f"/<any({','.join(SCREENS)}):screen>")
-@blueprint.get(f"/<any({','.join(SCREENS)}):screen>/")
+@blueprint.get(f"/<any({','.join(SCREENS)}):screen>", strict_slashes=False)
 @blueprint.get(f"/<any({','.join(SCREENS)}):screen>/<path:rest>")
 def dashboard(screen: str = "", rest: str = "") -> Response:
     """The dashboard: one page, which draws the screen that its address names and fetches the others later."""
