@@ -1,6 +1,6 @@
 /** What a person does to what the relay holds. Each is one call; its failure is thrown, and said by whoever asked for it. */
 import { call, post } from "./api.js";
-import { tasks } from "./data.js";
+import { putTask } from "./data.js";
 import { later, tellProblem, tell } from "./toasts.js";
 
 /** @param {number} id of a callback */
@@ -18,7 +18,7 @@ export const markRead = (id) => post(`/messages/${id}/read`, { agentId: "human" 
 
 /** @param {number} id of a task @param {{status: string, result?: unknown, progress?: number, note?: string}} change */
 export async function setTaskStatus(id, change) {
-  tasks.put(await call("PATCH", `/tasks/${id}/status`, { body: change }));
+  putTask(await call("PATCH", `/tasks/${id}/status`, { body: change }));
 }
 
 /**

@@ -75,6 +75,11 @@ export const ACTIVE = ["open", "claimed", "in_progress", "blocked"];
 export const CLOSED = ["done", "failed", "cancelled"];
 const KEPT_CLOSED = 300;
 const PAGE = 500;
+/** Agents come in smaller pages: a card has a count of unread mail, which takes its time where nobody reads. */
+const AGENTS_PAGE = 100;
+const AGAIN_MS = 5_000;
+/** What the feed keeps of a body. */
+const FEED_CHARS = 400;
 export const FEED_LENGTH = 500;
 const FEED_AT_START = 150;
 
@@ -124,7 +129,7 @@ async function look() {
 
 async function fill() {
   const [cards, active, closed] = await Promise.all([
-    pages("/agents", "agents", "after"),
+    pages("/agents", "agents", "after", AGENTS_PAGE),
     pages(`/tasks?status=${ACTIVE.join(",")}`, "tasks", "before"),
     get(`/tasks?status=${CLOSED.join(",")}&limit=100`),
   ]);
@@ -134,14 +139,14 @@ async function fill() {
   });
 }
 
-/** Every page of a list, up to 5,000 things. @param {string} path @param {string} key @param {string} cursor */
-async function pages(path, key, cursor) {
+/** Every page of a list, up to 5,000 things. @param {string} path @param {string} key @param {string} cursor @param {number} [size] */
+async function pages(path, key, cursor, size = PAGE) {
   const joint = path.includes("?") ? "&" : "?";
   const found = [];
   let next;
   do {
     const more = next === undefined ? "" : `&${cursor}=${encodeURIComponent(next)}`;
-    const answer = await get(`${path}${joint}limit=${PAGE}${more}`);
+    const answer = await get(`${path}${joint}limit=${size}${more}`);
     found.push(...answer[key]);
     next = answer.next;
   } while (next !== undefined && found.length < 5_000);
@@ -160,13 +165,19 @@ async function retried(work) {
   }
 }
 
+/** Take a task from an answer, unless an event has brought a newer state of it meanwhile. @param {Task} task */
+export function putTask(task) {
+  const held = tasks.things.get(task.id)?.peek();
+  if (held === undefined || held.updatedAt <= task.updatedAt) tasks.put(task);
+}
+
 /** Ask again for the agents' cards: unread counts and signs of life change without an event. */
 export async function refreshAgents() {
   /** @type {LiveEvent[]} */
   const meanwhile = [];
   const quiet = onEvents((events) => void meanwhile.push(...events));
   try {
-    const found = await pages("/agents", "agents", "after");
+    const found = await pages("/agents", "agents", "after", AGENTS_PAGE);
     batch(() => {
       agents.replace(found);
       for (const event of meanwhile) if (event.event.startsWith("agent.")) apply(event); // the cards may be older than these
@@ -181,7 +192,7 @@ function take(events) {
   /** @type {FeedLine[]} */
   const lines = [];
   for (const event of events) {
-    lines.push({ ...event, at: momentOf(event) });
+    lines.push({ ...event, data: brief(event.data), at: momentOf(event) });
     if (event.id <= known) continue;
     if (complete.peek()) apply(event);
     else early.push(event);
@@ -206,6 +217,15 @@ function forgetOldTasks() {
   if (closed.length <= KEPT_CLOSED) return;
   closed.sort((a, b) => (a.updatedAt < b.updatedAt ? -1 : 1));
   for (const task of closed.slice(0, closed.length - KEPT_CLOSED)) tasks.remove(task.id);
+}
+
+/**
+ * What an event carries, without the bulk of its text. Taken apart and put together again: a slice of a text keeps all of it.
+ * @param {any} data
+ */
+function brief(data) {
+  if (typeof data.body !== "string" || data.body.length <= FEED_CHARS) return data;
+  return { ...data, body: JSON.parse(JSON.stringify(data.body.slice(0, FEED_CHARS))) };
 }
 
 /** @type {string} */
@@ -295,6 +315,8 @@ export function useResource(path, { on, when, everyMs = 1_000, pollMs } = {}) {
         if (mine.signal.aborted) return;
         if (!(error instanceof Problem)) throw error;
         state.value = { data: state.peek().data, error, loading: false };
+        // What is not the question's fault is asked again by itself: the line may live all the while.
+        if (error.status === 0 || error.status >= 500) later ??= setTimeout(load, AGAIN_MS);
       } finally {
         running = null;
       }

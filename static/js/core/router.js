@@ -41,15 +41,16 @@ export function open(id) {
 }
 
 /**
- * The filters of a screen, each with what it takes: a list of words, or a pattern. What an address has beyond them, or
+ * The filters of a screen, each with what it takes: a list of words, a pattern, or a test. What an address has beyond them, or
  * beside them, counts as not given.
- * @template {Record<string, readonly string[] | RegExp>} F
+ * @template {Record<string, readonly string[] | RegExp | ((value: string) => boolean)>} F
  * @param {F} fields
  */
 export function filters(fields) {
   const valid = (/** @type {string} */ name, /** @type {string | undefined} */ value) => {
     const rule = Object.hasOwn(fields, name) ? fields[name] : undefined; // an address may have ?constructor=
     if (rule === undefined || value === undefined || value === "") return false;
+    if (typeof rule === "function") return rule(value);
     return rule instanceof RegExp ? rule.test(value) : value.split(",").every((word) => rule.includes(word));
   };
   return {

@@ -13,7 +13,8 @@ import { Matrix } from "./map/matrix.js";
 
 /** @typedef {import("./map/flows.js").Traffic} Traffic */
 
-const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/;
+const INSTANT = (/** @type {string} */ value) =>
+  /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/.test(value) && !Number.isNaN(Date.parse(value));
 const where = filters({
   view: ["graph"],
   last: ["15m", "1h", "all"],

@@ -1,6 +1,6 @@
 /** Threads: conversations, the most recently active first, beside the one that is open. */
 import { html, useState } from "../lib.js";
-import { agents, query, useResource } from "../core/data.js";
+import { agents, complete, query, useResource } from "../core/data.js";
 import { number } from "../core/format.js";
 import { address, filters, route } from "../core/router.js";
 import { firstLine } from "../core/text.js";
@@ -78,7 +78,7 @@ function List({ open }) {
           ${shown.next !== undefined && html`<p class="panel-foot"><button type="button" class="button small" onClick=${() => (limit < MOST ? setLimit(Math.min(MOST, limit * 2)) : where.set({ before: String(shown.next) }))}>${limit < MOST ? "Show older threads" : `Go on after these ${number(MOST)}`}</button></p>`}`
         : filtered
           ? html`<${Filtered} what="threads" clear=${where.clear} />`
-          : html`<${Empty} title="Nobody has written yet" icon="messages">${agents.size === 0 ? html`<p>Let an agent join, then write to it:</p><${Code} text=${joinCommand()} label="Copy the join command" /><p class="quiet" role="status"><span class="pulse" aria-hidden="true"></span> waiting for the first agent…</p>` : html`<${Write} />`}</${Empty}>`)
+          : html`<${Empty} title="Nobody has written yet" icon="messages">${complete.value && agents.size === 0 ? html`<p>Let an agent join, then write to it:</p><${Code} text=${joinCommand()} label="Copy the join command" /><p class="quiet" role="status"><span class="pulse" aria-hidden="true"></span> waiting for the first agent…</p>` : html`<${Write} />`}</${Empty}>`)
     }
   </section>`;
 }

@@ -25,7 +25,7 @@ export function App() {
     <div class="shell">
       <${Navigation} screen=${screen} unread=${unread} />
       <${Banner} />
-      <main id="main" tabindex="-1" class=${`screen screen-${screen}`} aria-label=${title}>${ready.value && (complete.value || screen === "now") ? html`<${Screen} key=${screen} screen=${screen} />` : html`<${Starting} />`}</main>
+      <main id="main" tabindex="-1" class=${`screen screen-${screen}`} aria-label=${title}>${ready.value && (complete.value || !NEED_ALL.has(screen)) ? html`<${Screen} key=${screen} screen=${screen} />` : html`<${Starting} />`}</main>
     </div>
     <${Toasts} />
     ${overlay.value === "palette" && html`<${Palette} />`}
@@ -33,6 +33,9 @@ export function App() {
     <${ComposeDialog} />
     <${TokenDialog} />`;
 }
+
+/** Screens that would say "none" of what has yet to come. */
+const NEED_ALL = new Set(["agents", "tasks"]);
 
 /** @param {Event} event */
 function skip(event) {

@@ -4,7 +4,7 @@
  */
 import { html, useEffect, useLayoutEffect, useRef, useState } from "../lib.js";
 
-const WHOLE = 200;
+export const WHOLE = 200;
 const AROUND = 12;
 
 /**

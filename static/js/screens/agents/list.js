@@ -5,13 +5,12 @@ import { number, plural } from "../../core/format.js";
 import { address, route } from "../../core/router.js";
 import { readable } from "../../core/text.js";
 import { Chip, Status, Time } from "../../ui/bits.js";
-import { Windowed } from "../../ui/windowed.js";
+import { WHOLE, Windowed } from "../../ui/windowed.js";
 import { Held, Hour, Labels, Place, WakePaths, Words } from "./parts.js";
 import { held, NONE } from "./state.js";
 
 /** @typedef {import("../../core/types.js").Agent} Agent */
 
-const WHOLE = 200;
 const CARD_PX = 304; // 19rem, as in agents.css
 const GAP_PX = 12;
 

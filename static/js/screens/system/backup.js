@@ -28,7 +28,7 @@ export function Backup({ bytes }) {
       // What breaks off in the middle is no answer of the relay's, and has no problem of its own.
       const broken = new Problem({
         status: 0,
-        code: "broken-off",
+        code: "unreachable",
         title: "Broken off",
         detail: "the answer broke off before its end; nothing was saved",
       });

@@ -1,6 +1,6 @@
 /** What a human can do with a task: claim it for an agent, take it back, move it, note how far it is. */
 import { html, useState } from "../../lib.js";
-import { agents, tasks } from "../../core/data.js";
+import { agents, putTask } from "../../core/data.js";
 import { post } from "../../core/api.js";
 import { setTaskStatus } from "../../core/actions.js";
 import { readable } from "../../core/text.js";
@@ -39,7 +39,7 @@ const done = async (work, then) => {
 };
 
 /** @param {number} id */
-const release = async (id) => tasks.put(await post(`/tasks/${id}/release`, { agentId: "human" }));
+const release = async (id) => putTask(await post(`/tasks/${id}/release`, { agentId: "human" }));
 
 /** @param {{task: Task, reached: Receipt[] | null, changed: () => void}} props */
 function Claim({ task, reached, changed }) {
@@ -52,7 +52,7 @@ function Claim({ task, reached, changed }) {
   if (reached === null) return null;
   if (agentId === undefined)
     return html`<p class="quiet">No registered agent is reached by <code>${readable(task.target)}</code>, so nobody can claim it.</p>`;
-  const run = async () => tasks.put(await post(`/tasks/${task.id}/claim`, { agentId }));
+  const run = async () => putTask(await post(`/tasks/${task.id}/claim`, { agentId }));
   return html`<div class="bar claim-for"><label class="select"><span>Claim for</span>
       <select value=${agentId} onChange=${(/** @type {any} */ event) => setChosen(event.target.value)}>
         ${found.map((agent) => html`<option value=${agent.id} selected=${agent.id === agentId}>${readable(agent.labels[0] ? `${agent.id} · ${agent.labels[0]}` : agent.id)} (${wordOf(agent.status)}${agent.ready ? "" : ", not taking work"})</option>`)}

@@ -108,7 +108,7 @@ function useReading(root, messages) {
   const done = useRef(/** @type {Set<number>} */ (new Set()));
   const { data } = useResource(
     messages.some((message) => message.to === "human" || message.to === "broadcast")
-      ? `/messages?for=human&unread=true&peek=true&limit=500`
+      ? `/messages?for=human&unread=true&peek=true&limit=500&sinceId=${root - 1}`
       : null,
     {
       on: /^message\.(new|read)$/,
