@@ -114,11 +114,11 @@ FORCE:
 	@touch $@
 
 # The dashboard itself needs no Node: it is for what checks it, and for the accessibility rules that its tests apply. Node comes
-# as a Python package, so that it needs neither root nor a distribution that has a recent one.
+# as a Python package, so that it needs neither root nor a distribution that has a recent one; it trusts whom the system trusts.
 .venv/.ready-web: packaging/web/package.json packaging/web/package-lock.json .venv/.pip
 	@echo "make: installing what checks the dashboard (once)"
 	@$(PIP) install --group web
 	@mkdir -p .venv/web
 	@cp packaging/web/package.json packaging/web/package-lock.json .venv/web
-	@PATH="$$(pwd -P)/.venv/bin:$$PATH"; cd .venv/web; npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >.install.log 2>&1 || { cat .install.log >&2; exit 1; }
+	@PATH="$$(pwd -P)/.venv/bin:$$PATH"; export NODE_USE_SYSTEM_CA=1; cd .venv/web; npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >.install.log 2>&1 || { cat .install.log >&2; exit 1; }
 	@touch $@
