@@ -226,7 +226,7 @@ def test_the_page_waits_for_the_first_task_and_sees_it_come(page: Page, make_rel
     relay = make_relay(**configured(make_integration()))
     shown(page, relay, "/tasks")
     main = page.get_by_role("main")
-    expect(main.locator(".empty pre")).to_contain_text(f"{relay.url}/api/integrations/events")
+    expect(main.locator(".empty pre").filter(has_text=f"{relay.url}/api/integrations/events")).to_be_visible()
     expect(main.get_by_text("waiting for the first task…")).to_be_visible()
     make_task(relay, title="Disk full")
     expect(rows(page)).to_contain_text("Disk full")

@@ -7,6 +7,7 @@ request, and its answer's encoding.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable
 from enum import StrEnum
 from types import UnionType
@@ -27,6 +28,7 @@ from app.server.api.door import ROUTE
 _encode = msgspec.json.Encoder().encode
 _BODY = "relay.body"
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
+_preparing = threading.Lock()
 
 
 class RelayPlugin(FlaskPlugin):
@@ -56,15 +58,26 @@ class RelayPlugin(FlaskPlugin):
         """The document and the explorer are routes of our own (:mod:`app.server.api.system`)."""
 
 
+def prepare(model: Any) -> msgspec.json.Decoder[Any]:
+    """A decoder for a type. Whoever converts to the type has to have asked for it before.
+
+    One at a time: msgspec (0.20) hangs its description of a Struct on the class before it is finished, and a thread
+    that meets it half done ends the process (segmentation fault).
+    """
+    found = _decoders.get(model)
+    if found is None:
+        with _preparing:
+            found = _decoders[model] = msgspec.json.Decoder(model)
+    return found
+
+
 def parse_body(model: Any) -> Any:
     """The request's body as ``model``; an empty body is an empty object.
 
     :raises Malformed: it is not JSON.
     :raises Invalid: it is JSON of another shape.
     """
-    decoder = _decoders.get(model)
-    if decoder is None:
-        decoder = _decoders[model] = msgspec.json.Decoder(model)
+    decoder = prepare(model)
     data = _body()
     if not data.isascii():
         guarded(data.decode, model)  # msgspec does not look into the values of keys that it passes over
@@ -84,6 +97,7 @@ def parse_query(model: Any) -> Any:
 
     :raises Invalid: one is unknown, or has no sense.
     """
+    prepare(model)
     return guarded(lambda: msgspec.convert(request.args.to_dict(), type=model, strict=False), model)
 
 

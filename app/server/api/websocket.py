@@ -38,7 +38,7 @@ from app.model import (
     camel_names,
 )
 from app.server.api._http import Relay, agent_secret, relay
-from app.server.api._spec import guarded
+from app.server.api._spec import guarded, prepare
 from app.server.api.door import NEEDS_TOKEN, REQUEST_ID, WEBSOCKET_PATH, presented_token
 from app.server.api.problems import as_relay_error, new_request_id, problem_document
 from app.server.services import agents, claims, inbox, messages, tasks
@@ -226,12 +226,14 @@ class _Connection:
         }
         if frame.task_id is not None:
             given["agentId"] = self._self(frame.agent_id)
+            prepare(SetTaskStatus)
             move = guarded(lambda: msgspec.convert(given, SetTaskStatus), SetTaskStatus)
             task = tasks.set_status(self._bus, frame.task_id, move, agent_secret=self._secret)
             agents.sign_of_life(self._bus, given["agentId"])
             return task
         agent_id = self._self(frame.agent_id)
         given.pop("agentId", None)
+        prepare(PatchAgent)
         change = guarded(lambda: msgspec.convert(given, PatchAgent), PatchAgent)
         agents.sign_of_life(self._bus, agent_id)
         return agents.patch(self._bus, agent_id, change, secret=self._secret)
@@ -273,8 +275,11 @@ class _AnyFrame(msgspec.Struct):
     ref: int | str | None = None
 
 
+_any_frame = msgspec.json.Decoder(_AnyFrame).decode
+
+
 def _ref_of(data: str | bytes) -> int | str | None:
     try:
-        return msgspec.json.decode(data, type=_AnyFrame).ref
+        return _any_frame(data).ref
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

@@ -48,6 +48,8 @@ class Subscription(Struct, kw_only=True, frozen=True):
 
 _GET = select(*agents.c).where(agents.c.id == bindparam("id"))
 _INSERT = insert(agents)
+# Made once, and before there are threads: see app.server.api._spec.prepare.
+_wake_paths = msgspec.json.Decoder(list[WakePath]).decode
 _UPDATE = update(agents).where(agents.c.id == bindparam("agent"))
 _DELETE = delete(agents).where(agents.c.id == bindparam("agent"))
 _SUBSCRIPTIONS = (
@@ -203,7 +205,7 @@ def _card(row: AgentRow, subscribed: Sequence[Subscription], unread: int) -> Age
         host=row.host,
         version=row.version,
         meta=msgspec.json.decode(row.meta),
-        wake_paths=msgspec.json.decode(row.wake_paths, type=list[WakePath]),
+        wake_paths=_wake_paths(row.wake_paths),
         prompt_chars=row.prompt_chars,
         registered_at=rfc3339(row.registered_at),
         last_seen_at=rfc3339(row.last_seen_at),
