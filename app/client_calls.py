@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from app.client_http import BadAnswer, Caller, Query
+from app.model import decoder_of
 
 T = TypeVar("T")
 
@@ -51,7 +52,8 @@ class Calls:
 
     def _decode(self, data: bytes, answer: type[T]) -> T:
         try:
-            return msgspec.json.decode(data, type=answer)
+            found: T = decoder_of(answer).decode(data)
+            return found
         except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             raise BadAnswer(f"{self._caller.url} answered what this version does not understand: {exc}") from exc
 

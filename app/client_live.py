@@ -13,7 +13,7 @@ import msgspec
 from app.client_http import BadAnswer, Caller, RelayUnreachable, jittered, retry_after_s, target_of
 from app.client_transport import Answer, Failure, RequestsTransport
 from app.errors import RelayError
-from app.model import Message, Stats
+from app.model import Message, Stats, decoder_of
 
 if TYPE_CHECKING:
     import requests
@@ -126,6 +126,7 @@ class LiveEvent(msgspec.Struct, frozen=True, kw_only=True):
         if not self.event.startswith("message.") or self.event == "message.read":
             return None
         try:
+            decoder_of(Message)  # so that the type is ready to be converted to
             return msgspec.convert(self.data, Message)
         except msgspec.ValidationError as exc:
             raise BadAnswer(f"event {self.id}: {exc}") from exc
@@ -284,7 +285,8 @@ class LiveEvents:
     def _head(self) -> int:
         answer = self._caller.call("GET", "/stats", retries=0)
         try:
-            return msgspec.json.decode(answer, type=Stats).event_seq
+            head: int = decoder_of(Stats).decode(answer).event_seq
+            return head
         except msgspec.DecodeError as exc:
             raise BadAnswer(f"{self._caller.url} answered what is not an Agent Relay's: {exc}") from exc
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Annotated, Any
 
 import msgspec
@@ -63,3 +64,20 @@ class TolerantRequest(Wire):
 def camel_names(struct: type[Struct]) -> frozenset[str]:
     """The JSON keys that a Struct knows."""
     return frozenset(f.encode_name for f in msgspec.structs.fields(struct))
+
+
+_decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
+_describing = threading.Lock()
+
+
+def decoder_of(kind: Any) -> msgspec.json.Decoder[Any]:
+    """The decoder for a type of the wire. Whoever uses ``msgspec.convert`` with a type asks for this before.
+
+    They are made one at a time: msgspec (0.22) hangs its description of a Struct on the class before it is finished,
+    and a thread that meets it half done ends the process with a segmentation fault.
+    """
+    found = _decoders.get(kind)
+    if found is None:
+        with _describing:
+            found = _decoders[kind] = msgspec.json.Decoder(kind)
+    return found

@@ -7,7 +7,6 @@ request, and its answer's encoding.
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable
 from enum import StrEnum
 from types import UnionType
@@ -22,13 +21,11 @@ from spectree.plugins.flask_plugin import FlaskPlugin
 
 from app import __version__
 from app.errors import Invalid, Malformed
-from app.model import AGENT_ID_PATTERN, Problem, camel_names
+from app.model import AGENT_ID_PATTERN, Problem, camel_names, decoder_of
 from app.server.api.door import ROUTE
 
 _encode = msgspec.json.Encoder().encode
 _BODY = "relay.body"
-_decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
-_preparing = threading.Lock()
 
 
 class RelayPlugin(FlaskPlugin):
@@ -58,26 +55,13 @@ class RelayPlugin(FlaskPlugin):
         """The document and the explorer are routes of our own (:mod:`app.server.api.system`)."""
 
 
-def prepare(model: Any) -> msgspec.json.Decoder[Any]:
-    """A decoder for a type. Whoever converts to the type has to have asked for it before.
-
-    One at a time: msgspec (0.20) hangs its description of a Struct on the class before it is finished, and a thread
-    that meets it half done ends the process (segmentation fault).
-    """
-    found = _decoders.get(model)
-    if found is None:
-        with _preparing:
-            found = _decoders[model] = msgspec.json.Decoder(model)
-    return found
-
-
 def parse_body(model: Any) -> Any:
     """The request's body as ``model``; an empty body is an empty object.
 
     :raises Malformed: it is not JSON.
     :raises Invalid: it is JSON of another shape.
     """
-    decoder = prepare(model)
+    decoder = decoder_of(model)
     data = _body()
     if not data.isascii():
         guarded(data.decode, model)  # msgspec does not look into the values of keys that it passes over
@@ -97,7 +81,7 @@ def parse_query(model: Any) -> Any:
 
     :raises Invalid: one is unknown, or has no sense.
     """
-    prepare(model)
+    decoder_of(model)  # so that the type is ready to be converted to
     return guarded(lambda: msgspec.convert(request.args.to_dict(), type=model, strict=False), model)
 
 

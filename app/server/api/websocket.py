@@ -36,9 +36,10 @@ from app.model import (
     SetTaskStatus,
     StatusFrame,
     camel_names,
+    decoder_of,
 )
 from app.server.api._http import Relay, agent_secret, relay
-from app.server.api._spec import guarded, prepare
+from app.server.api._spec import guarded
 from app.server.api.door import NEEDS_TOKEN, REQUEST_ID, WEBSOCKET_PATH, presented_token
 from app.server.api.problems import as_relay_error, new_request_id, problem_document
 from app.server.services import agents, claims, inbox, messages, tasks
@@ -62,7 +63,7 @@ CLOSE_UNAUTHORIZED = 4401
 #: Given to flask-sock: a silent peer is found out, and a frame is no larger than an HTTP body.
 SERVER_OPTIONS = {"ping_interval": 25, "max_message_size": 1 << 20, "receive_bytes": 1 << 16}
 
-_frames = msgspec.json.Decoder(Frame)
+_frames = decoder_of(Frame)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -226,14 +227,14 @@ class _Connection:
         }
         if frame.task_id is not None:
             given["agentId"] = self._self(frame.agent_id)
-            prepare(SetTaskStatus)
+            decoder_of(SetTaskStatus)
             move = guarded(lambda: msgspec.convert(given, SetTaskStatus), SetTaskStatus)
             task = tasks.set_status(self._bus, frame.task_id, move, agent_secret=self._secret)
             agents.sign_of_life(self._bus, given["agentId"])
             return task
         agent_id = self._self(frame.agent_id)
         given.pop("agentId", None)
-        prepare(PatchAgent)
+        decoder_of(PatchAgent)
         change = guarded(lambda: msgspec.convert(given, PatchAgent), PatchAgent)
         agents.sign_of_life(self._bus, agent_id)
         return agents.patch(self._bus, agent_id, change, secret=self._secret)
@@ -275,11 +276,9 @@ class _AnyFrame(msgspec.Struct):
     ref: int | str | None = None
 
 
-_any_frame = msgspec.json.Decoder(_AnyFrame).decode
-
-
 def _ref_of(data: str | bytes) -> int | str | None:
     try:
-        return _any_frame(data).ref
+        ref: int | str | None = decoder_of(_AnyFrame).decode(data).ref
+        return ref
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

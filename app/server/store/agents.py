@@ -10,7 +10,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 from sqlalchemy.sql import Select
 
-from app.model import AgentCard, Status, WakePath
+from app.model import AgentCard, Status, WakePath, decoder_of
 from app.server.clock import rfc3339
 from app.server.store import inbox, sqlite
 from app.server.store.schema import agents, messages, read_marks, subscriptions
@@ -48,8 +48,7 @@ class Subscription(Struct, kw_only=True, frozen=True):
 
 _GET = select(*agents.c).where(agents.c.id == bindparam("id"))
 _INSERT = insert(agents)
-# Made once, and before there are threads: see app.server.api._spec.prepare.
-_wake_paths = msgspec.json.Decoder(list[WakePath]).decode
+_wake_paths = decoder_of(list[WakePath]).decode
 _UPDATE = update(agents).where(agents.c.id == bindparam("agent"))
 _DELETE = delete(agents).where(agents.c.id == bindparam("agent"))
 _SUBSCRIPTIONS = (
