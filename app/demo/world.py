@@ -302,5 +302,4 @@ FOLLOW_UPS = (
 )
 CLAIM_REPORTS = ("Taken. I report in this thread.", "I have it; the first look says it is small.")
 RELEASE_NOTE = "I gave this back: it belongs to code that I cannot build here."
-PROGRESS_NOTE = "Found the place; writing the test first."
 # fmt: on

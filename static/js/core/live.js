@@ -32,6 +32,7 @@ let wasEverOpen = false;
 let retry;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let doubt;
+let doubted = 0;
 /** @type {(() => void) | null} ends what is open */
 let hangUp = null;
 
@@ -57,9 +58,13 @@ export function retryNow() {
  * @param {number} event
  */
 export function isAt(event) {
-  if (line.value.phase !== "live" || event <= cursor) return;
+  if (line.value.phase !== "live" || event <= Math.max(cursor, doubted)) return;
   clearTimeout(doubt);
-  doubt = setTimeout(() => line.value.phase === "live" && event > cursor && connect(), LATE_MS);
+  doubt = setTimeout(() => {
+    if (line.value.phase !== "live" || event <= cursor) return;
+    doubted = event; // once for each: what has been deleted meanwhile never comes
+    connect();
+  }, LATE_MS);
 }
 
 function connect() {
@@ -96,6 +101,7 @@ function openSocket() {
     socket.send(JSON.stringify({ op: "hello", ref: 1, agentId: null, since: cursor, token: used ?? undefined }));
   };
   socket.onmessage = ({ data }) => {
+    if (over) return;
     const frame = JSON.parse(data);
     if (frame.ref === 1 && frame.ok) {
       greeted = true;

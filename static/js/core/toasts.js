@@ -6,7 +6,7 @@ import { Problem } from "./api.js";
 
 export const toasts = signal(/** @type {Toast[]} */ ([]));
 const STAY_MS = 5_000;
-export const UNDO_MS = 6_000;
+const UNDO_MS = 6_000;
 const MOST = 4;
 let last = 0;
 
