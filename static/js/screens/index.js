@@ -13,7 +13,7 @@ const SCREENS = /** @type {Record<string, {load: () => Promise<Screen>, styles?:
   agents: { load: async () => (await import("./agents.js")).Agents, styles: ["agents-drawer"] },
   threads: { load: async () => (await import("./threads.js")).Threads },
   tasks: { load: async () => (await import("./tasks.js")).Tasks },
-  map: { load: async () => (await import("./map.js")).Map },
+  map: { load: async () => (await import("./map.js")).Map, styles: ["map-graph"] },
   timeline: { load: async () => (await import("./timeline.js")).Timeline },
   integrations: { load: async () => (await import("./integrations.js")).Integrations },
   join: { load: async () => (await import("./join.js")).Join },
