@@ -20,8 +20,6 @@ export function Palette() {
   const list = useRef(/** @type {HTMLElement | null} */ (null));
   const near = useMemo(() => here(text), [text, agents.version.value, tasks.version.value]);
   useEffect(() => {
-    setAt(0);
-    setFound([]);
     const wanted = text.trim();
     if (wanted.length < 2) return;
     const stop = new AbortController();
@@ -44,6 +42,12 @@ export function Palette() {
     overlay.value = null;
     entry.run();
   };
+  // At once, not in an effect: an arrow key may come before that.
+  const type = (/** @type {any} */ event) => {
+    setText(event.target.value);
+    setAt(0);
+    setFound([]);
+  };
   const key = (/** @type {KeyboardEvent} */ event) => {
     const moves = /** @type {Record<string, number>} */ ({ ArrowDown: 1, ArrowUp: -1 });
     const by = moves[event.key];
@@ -60,7 +64,7 @@ export function Palette() {
   return html`<${Dialog} title="Find or do anything" kind="palette" close=${() => (overlay.value = null)}>
     <input class="palette-field" type="text" role="combobox" aria-expanded="true" aria-controls="palette-list" aria-label="Find or do anything"
       aria-activedescendant=${entries.length ? `palette-${at}` : undefined} autocomplete="off" spellcheck=${false} autofocus value=${text}
-      placeholder="An agent, a number, words of a message, or what to do" onInput=${(/** @type {any} */ event) => setText(event.target.value)} onKeyDown=${key} />
+      placeholder="An agent, a number, words of a message, or what to do" onInput=${type} onKeyDown=${key} />
     <ul id="palette-list" role="listbox" aria-label="Found" ref=${list}>
       ${entries.map(
         (
