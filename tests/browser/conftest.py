@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Playwright, expect, sync_playwright
 
 from tests.conftest import MakeRelay
 from tests.factories import Relay
@@ -94,3 +94,8 @@ def shown(page: Page, relay: Relay, path: str = "/") -> Page:
     page.goto(relay.url + path)
     page.locator(".line.is-live").wait_for(state="attached")
     return page
+
+
+def toast(page: Page, text: str | re.Pattern[str]) -> Locator:
+    """A notice."""
+    return page.locator(".toast").filter(has_text=text)

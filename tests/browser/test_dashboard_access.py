@@ -11,8 +11,6 @@ from tests.browser.conftest import MakePage, shown
 from tests.conftest import MakeRelay
 from tests.factories import DEADLINE_S, Relay
 
-#: Two cores, shared with others.
-
 TOKEN = "a-token-of-thirty-two-characters"
 OTHER = "another-token-of-thirty-two-chars"
 REFUSED = "401|4401|WebSocket"

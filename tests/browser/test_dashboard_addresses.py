@@ -13,8 +13,6 @@ from tests.conftest import MakeRelay
 from tests.factories import Relay, answer, in_threads, make_agent, make_message
 from tests.integrations import configured, make_integration, make_task
 
-#: Two cores, shared with others.
-
 NOT_FOUND = "404"
 
 

@@ -13,8 +13,6 @@ from tests.conftest import MakeRelay
 from tests.factories import Json, Relay, answer, claim, make_agent, make_message, make_work, problem
 from tests.integrations import bearer, configured, make_event, make_integration, make_task, move
 
-#: Two cores, shared with others.
-
 MARKUP = (
     "<script>window.pwned=1</script><img src=x onerror='window.pwned=1'><svg onload='window.pwned=1'></svg>"
     "<iframe srcdoc='<script>parent.pwned=1</script>'></iframe><b id=planted>bold</b>"

@@ -12,8 +12,6 @@ from tests.conftest import MakeRelay
 from tests.factories import Relay, answer, make_agent, make_message, unique
 from tests.integrations import configured, make_integration, make_task
 
-#: Two cores, shared with others.
-
 SCREENS = {
     "n": ("/", "Now"),
     "a": ("/agents", "Agents"),

@@ -25,8 +25,6 @@ from tests.integrations import (
     receiving,
 )
 
-#: Two cores, shared with others.
-
 AXE = ROOT / ".venv/web/node_modules/axe-core/axe.min.js"
 TOKEN = "a-token-of-thirty-two-characters"
 SIZES = {1280: 800, 390: 844}
